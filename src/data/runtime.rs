@@ -1,0 +1,119 @@
+//! The one door from the data store (and from parsing and execution) to Python.
+//!
+//! The data store knows no Python: inline expressions, metadata functions and class event handlers
+//! go through [`Runtime`], which `python/` implements. Tests implement it with a few lines.
+
+use crate::{DataStore, Value};
+use hz_diagnostics::{Place, Str};
+
+/// Why a call into Python did not return a value.
+#[derive(Clone, Debug)]
+pub enum RuntimeError {
+    /// `raise bb.parse.SkipRecipe(reason)` (or SkipPackage): the recipe is left out, with this text.
+    Skip(String),
+    /// `bb.BBHandledException`: somebody has already told the user; fail without a further message.
+    Handled,
+    /// `bb.fatal` and friends are logged when raised; anything else is told by whoever catches it.
+    Python(Box<PythonError>),
+}
+
+/// An uncaught Python exception, ready to be shown without Python.
+#[derive(Clone, Debug, Default)]
+pub struct PythonError {
+    /// Dotted class name: `NameError`, `bb.data_smart.ExpansionError`, `bb.process.ExecutionError`.
+    pub class: String,
+    /// `str(exception)`.
+    pub message: String,
+    /// Outermost first.
+    pub frames: Vec<Frame>,
+    /// The classes the exception derives from, itself first, as dotted names.
+    pub mro: Vec<String>,
+    /// Syntax errors: the place in the metadata file.
+    pub place: Option<Place>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub file: Str,
+    pub line: u32,
+    pub function: Str,
+    /// The line's text, if it could be found (metadata files and functions of a store included).
+    pub text: Option<String>,
+}
+
+impl std::fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RuntimeError::Skip(reason) => f.write_str(reason),
+            RuntimeError::Handled => f.write_str("handled"),
+            RuntimeError::Python(e) => write!(f, "{}: {}", e.class, e.message),
+        }
+    }
+}
+impl std::error::Error for RuntimeError {}
+
+/// A class event, fired at metadata handlers (`addhandler`). The runtime makes the Python object.
+#[derive(Clone, Debug)]
+pub enum ClassEvent<'a> {
+    ConfigParsed,
+    MultiConfigParsed { mcdata: &'a [(Str, DataStore)] },
+    RecipePreDeferredInherits { fn_: &'a str },
+    RecipePreFinalise { fn_: &'a str },
+    RecipePostKeyExpansion { fn_: &'a str },
+    RecipeTaskPreProcess { fn_: &'a str, tasklist: &'a [Str] },
+    RecipeParsed { fn_: &'a str },
+}
+
+/// A function or class that `addpylib` made known: `oe.utils.conditional` and what it hashes to.
+#[derive(Clone, Debug)]
+pub struct LibFunction {
+    /// `namespace.module.function`.
+    pub name: Str,
+    /// File the source stands in.
+    pub file: Str,
+    /// First line of the definition (decorators included, as the inspection module counts), from 1.
+    pub line: u32,
+    /// The source text as the inspection module returns it.
+    pub source: Str,
+}
+
+/// What everything below Python may ask of Python. One per process.
+pub trait Runtime: Send + Sync {
+    /// `${@expr}`: evaluate `expr` (already free of `${…}`) with `d` bound to `store`. Gives the
+    /// value; the caller applies `str()`. `var` names the variable being expanded, for messages.
+    fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError>;
+
+    /// `d.setVarFilter(var, expr)`: filter `value` of `var` through the expression.
+    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Str, RuntimeError>;
+
+    /// Python `def` text of a metadata file, to be defined in the namespace all metadata shares.
+    /// `line` is the line number in `file` of the line before the text's first line, so that
+    /// tracebacks name the metadata's own lines.
+    fn define(&self, module: &str, text: &str, file: &str, line: u32) -> Result<(), RuntimeError>;
+
+    /// Calls `names` in order, each as `name(d)`, as anonymous functions are.
+    fn run_anonymous(&self, store: &DataStore, names: &[Str]) -> Result<(), RuntimeError>;
+
+    /// Fires `event` at the registered class handlers whose mask wants it.
+    fn fire(&self, store: &DataStore, event: ClassEvent<'_>) -> Result<(), RuntimeError>;
+
+    /// `addhandler` of a finished configuration or recipe: registers `name` whose body is `text`
+    /// (a metadata python function), for `mask` (event class names; empty: all).
+    fn register_handler(
+        &self, store: &DataStore, name: &str, text: &str, mask: &[&str], file: &str, line: u32,
+    ) -> Result<(), RuntimeError>;
+
+    /// The handlers now registered; given back to `restore_handlers` after a recipe.
+    fn save_handlers(&self) -> Box<dyn std::any::Any + Send>;
+    fn restore_handlers(&self, saved: Box<dyn std::any::Any + Send>);
+
+    /// `addpylib DIR NAMESPACE`: see the compatibility surface. Gives every library function.
+    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<Vec<LibFunction>, RuntimeError>;
+
+    /// `BB_GLOBAL_PYMODULES`: import each and make it a global of metadata code.
+    fn add_global_modules(&self, names: &[&str]) -> Result<(), RuntimeError>;
+
+    /// A log record of the `BitBake.<domain>` logger from native code. `level` as in Python's
+    /// logging with BitBake's additions (DEBUG 10, NOTE 20, PLAIN 21, WARNING 30, ERROR 40).
+    fn log(&self, level: u32, domain: &str, message: &str);
+}

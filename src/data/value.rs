@@ -1,0 +1,115 @@
+//! What a variable or a flag can hold.
+
+use hz_diagnostics::Str;
+use indexmap::{IndexMap, IndexSet};
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// A value that only the Python runtime understands (a live Python object). The store keeps and
+/// hands it on, and asks it for text where text is needed.
+pub trait Object: Any + Send + Sync + fmt::Debug {
+    /// What Python's `str()` gives.
+    fn to_text(&self) -> String;
+    /// Python's truth value.
+    fn is_true(&self) -> bool;
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A value of a variable or flag. Metadata files only make `Str`; code can store the others, and
+/// their type must survive (a flag set to `1` is written to sigdata as a number).
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Python's `None` stored on purpose (`d.setVar("X", None)`); reads like an unset value.
+    None,
+    Str(Str),
+    Int(i64),
+    Bool(bool),
+    List(Arc<Vec<Value>>),
+    Set(Arc<IndexSet<Str>>),
+    Map(Arc<IndexMap<Str, Value>>),
+    Object(Arc<dyn Object>),
+}
+
+impl Value {
+    pub fn str(text: impl Into<Str>) -> Value {
+        Value::Str(text.into())
+    }
+    /// The text, if this is text.
+    pub fn as_str(&self) -> Option<&Str> {
+        if let Value::Str(s) = self { Some(s) } else { None }
+    }
+    /// What Python's `str()` gives for it.
+    pub fn to_text(&self) -> Str {
+        match self {
+            Value::Str(s) => s.clone(),
+            Value::None => "None".into(),
+            Value::Int(i) => i.to_string().into(),
+            Value::Bool(true) => "True".into(),
+            Value::Bool(false) => "False".into(),
+            Value::Object(o) => o.to_text().into(),
+            Value::List(_) | Value::Set(_) | Value::Map(_) => self.repr().into(),
+        }
+    }
+    /// What Python's `repr()` gives for it, containers included.
+    pub fn repr(&self) -> String {
+        match self {
+            Value::Str(s) => python_repr(s),
+            Value::List(l) => format!("[{}]", l.iter().map(Value::repr).collect::<Vec<_>>().join(", ")),
+            Value::Set(s) if s.is_empty() => "set()".into(),
+            Value::Set(s) => format!("{{{}}}", s.iter().map(|x| python_repr(x)).collect::<Vec<_>>().join(", ")),
+            Value::Map(m) => format!(
+                "{{{}}}",
+                m.iter().map(|(k, v)| format!("{}: {}", python_repr(k), v.repr())).collect::<Vec<_>>().join(", ")
+            ),
+            other => other.to_text().to_string(),
+        }
+    }
+    /// Python's truth value.
+    pub fn is_true(&self) -> bool {
+        match self {
+            Value::None => false,
+            Value::Str(s) => !s.is_empty(),
+            Value::Int(i) => *i != 0,
+            Value::Bool(b) => *b,
+            Value::List(l) => !l.is_empty(),
+            Value::Set(s) => !s.is_empty(),
+            Value::Map(m) => !m.is_empty(),
+            Value::Object(o) => o.is_true(),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(s: &str) -> Self {
+        Value::Str(s.into())
+    }
+}
+impl From<String> for Value {
+    fn from(s: String) -> Self {
+        Value::Str(s.into())
+    }
+}
+
+/// Python's `repr()` of a string: single quotes unless the text holds one and no double quote.
+pub fn python_repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
