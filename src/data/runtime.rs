@@ -53,7 +53,7 @@ impl std::fmt::Display for RuntimeError {
 impl std::error::Error for RuntimeError {}
 
 /// A class event, fired at metadata handlers (`addhandler`). The runtime makes the Python object.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum ClassEvent<'a> {
     ConfigParsed,
     MultiConfigParsed { mcdata: &'a [(Str, DataStore)] },
