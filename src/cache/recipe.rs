@@ -1,0 +1,80 @@
+//! What the rest of a build needs to know of one recipe (or one variant of it) once it is parsed.
+
+use hz_diagnostics::Str;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// Facts of one recipe variant. Field by field what the reference caches ("Recipe facts cached" in
+/// the compatibility surface).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RecipeInfo {
+    /// `[mc:NAME:][virtual:VARIANT:]PATH`.
+    pub mcfn: Str,
+    pub pn: Str,
+    pub pe: Str,
+    pub pv: Str,
+    pub pr: Str,
+    /// Text of SkipRecipe; the fields below `packages_dynamic` are then empty.
+    pub skipped: Option<Str>,
+    pub variants: Vec<Str>,
+    pub appends: Vec<Str>,
+    /// BB_DONT_CACHE is set.
+    pub nocache: bool,
+    pub provides: Vec<Str>,
+    pub rprovides: Vec<Str>,
+    /// Never empty: PN when PACKAGES is.
+    pub packages: Vec<Str>,
+    pub rprovides_pkg: IndexMap<Str, Vec<Str>>,
+    pub packages_dynamic: Vec<Str>,
+
+    /// `__BBTASKS` in order.
+    pub tasks: Vec<Str>,
+    pub task_deps: TaskDeps,
+    pub default_preference: i64,
+    pub exclude_from_world: bool,
+    pub stamp: Str,
+    pub stampclean: Str,
+    /// task -> `stamp-extra-info`, where set.
+    pub stamp_extrainfo: IndexMap<Str, Str>,
+    /// task -> `file-checksums`, where not empty.
+    pub file_checksums: IndexMap<Str, Str>,
+    pub depends: Vec<Str>,
+    pub rdepends: Vec<Str>,
+    pub rrecommends: Vec<Str>,
+    pub rdepends_pkg: IndexMap<Str, Vec<Str>>,
+    pub rrecommends_pkg: IndexMap<Str, Vec<Str>>,
+    /// Class files inherited, in order.
+    pub inherits: Vec<Str>,
+    pub hashfilename: Str,
+    pub fakerootenv: Str,
+    pub fakerootdirs: Str,
+    pub fakerootlogs: Str,
+    pub fakerootnoenv: Str,
+    pub extradepsfunc: Str,
+    /// task -> base hash.
+    pub basehashes: IndexMap<Str, Str>,
+    pub siggen: SiggenInfo,
+}
+
+/// `_task_deps`: what flags say about tasks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TaskDeps {
+    pub tasks: Vec<Str>,
+    /// task -> tasks of the same recipe that must run before (flag `deps`, expanded), known ones only.
+    pub parents: IndexMap<Str, Vec<Str>>,
+    /// flag -> task -> its expanded text, for `depends`, `rdepends`, `mcdepends`, `deptask`,
+    /// `rdeptask`, `recrdeptask`, `recideptask`, `nostamp`, `fakeroot`, `noexec`, `umask`,
+    /// `cleandirs` and whatever else the reference records there.
+    pub flags: IndexMap<Str, IndexMap<Str, Str>>,
+}
+
+/// What sigdata files show about base hashes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SiggenInfo {
+    /// variable -> names it depends on, sorted.
+    pub gendeps: IndexMap<Str, Vec<Str>>,
+    /// variable -> the text that entered the hash.
+    pub varvals: IndexMap<Str, Option<Str>>,
+    /// task -> variables of its closure, sorted.
+    pub taskdeps: IndexMap<Str, Vec<Str>>,
+}
