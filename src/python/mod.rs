@@ -1,1 +1,6 @@
-//! (stub)
+//! Python for metadata: the RustPython VM, the native modules behind `bb.*`, and the calls of
+//! metadata functions.
+
+pub mod vm;
+
+pub use vm::{Options, Python, enter, start};
