@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Facts of one recipe variant. Field by field what the reference caches ("Recipe facts cached" in
 /// the compatibility surface).
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct RecipeInfo {
     /// `[mc:NAME:][virtual:VARIANT:]PATH`.
     pub mcfn: Str,
@@ -53,11 +53,13 @@ pub struct RecipeInfo {
     pub extradepsfunc: Str,
     /// task -> base hash.
     pub basehashes: IndexMap<Str, Str>,
+    /// Travels and is stored apart from the rest ([`crate::RecipeCache::siggen`]): it is large and rarely read.
+    #[rkyv(with = rkyv::with::Skip)]
     pub siggen: SiggenInfo,
 }
 
 /// `_task_deps`: what flags say about tasks.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct TaskDeps {
     pub tasks: Vec<Str>,
     /// task -> tasks of the same recipe that must run before (flag `deps`, expanded), known ones only.
@@ -69,7 +71,7 @@ pub struct TaskDeps {
 }
 
 /// What sigdata files show about base hashes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SiggenInfo {
     /// variable -> names it depends on, sorted.
     pub gendeps: IndexMap<Str, Vec<Str>>,

@@ -1,0 +1,122 @@
+//! The identity of a file: what must be unchanged for a cached recipe to count.
+
+use sha2::{Digest, Sha256};
+use std::collections::hash_map::Entry;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustc_hash::FxHashMap;
+
+/// What a path held when a recipe was made from it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub enum FileState {
+    /// Nothing: the path was tried and not found; its appearance changes the recipe.
+    Absent,
+    /// A file, or a directory (whose content is the sorted list of its names).
+    Present { stat: Stamp, sha256: [u8; 32] },
+}
+
+/// What stat(2) says; equal stamps spare reading the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Stamp {
+    pub mtime_ns: i128,
+    pub size: u64,
+    pub inode: u64,
+}
+
+fn stamp(path: &Path) -> Option<(Stamp, bool)> {
+    let meta = std::fs::metadata(path).ok()?;
+    let mtime_ns = meta.mtime() as i128 * 1_000_000_000 + meta.mtime_nsec() as i128;
+    Some((Stamp { mtime_ns, size: meta.size(), inode: meta.ino() }, meta.is_dir()))
+}
+
+fn content(path: &Path, dir: bool) -> Option<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    if dir {
+        let mut names: Vec<_> = std::fs::read_dir(path).ok()?.filter_map(|e| Some(e.ok()?.file_name())).collect();
+        names.sort();
+        for name in names {
+            hasher.update(name.as_encoded_bytes());
+            hasher.update([0]);
+        }
+    } else {
+        hasher.update(std::fs::read(path).ok()?);
+    }
+    Some(hasher.finalize().into())
+}
+
+impl FileState {
+    /// The state of `path` now. An unreadable file counts as absent.
+    pub fn of(path: &Path) -> FileState {
+        match stamp(path).and_then(|(stat, dir)| Some((stat, content(path, dir)?))) {
+            Some((stat, sha256)) => FileState::Present { stat, sha256 },
+            None => FileState::Absent,
+        }
+    }
+}
+
+/// Asks each path once a run whether it still is what it was.
+#[derive(Default)]
+pub(crate) struct Checker {
+    seen: FxHashMap<String, FileState>,
+}
+
+impl Checker {
+    /// Does `path` hold the content it held in state `then`?
+    pub fn unchanged(&mut self, path: &str, then: &FileState) -> bool {
+        let now = match self.seen.entry(path.to_string()) {
+            Entry::Occupied(e) => e.into_mut(),
+            Entry::Vacant(e) => {
+                let now = match (stamp(Path::new(path)), then) {
+                    (None, _) => FileState::Absent,
+                    // The same stat: the content need not be read.
+                    (Some((now, _)), FileState::Present { stat, .. }) if now == *stat => then.clone(),
+                    (Some((stat, dir)), _) => match content(Path::new(path), dir) {
+                        Some(sha256) => FileState::Present { stat, sha256 },
+                        None => FileState::Absent,
+                    },
+                };
+                e.insert(now)
+            }
+        };
+        match (now, then) {
+            (FileState::Absent, FileState::Absent) => true,
+            (FileState::Present { sha256: a, .. }, FileState::Present { sha256: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides_not_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.inc");
+        let name = path.to_str().unwrap();
+        std::fs::write(&path, "A = \"1\"\n").unwrap();
+        let state = FileState::of(&path);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::fs::write(&path, "A = \"1\"\n").unwrap();
+        assert!(Checker::default().unchanged(name, &state), "touched, same bytes");
+        std::fs::write(&path, "A = \"2\"\n").unwrap();
+        assert!(!Checker::default().unchanged(name, &state), "other bytes");
+        std::fs::remove_file(&path).unwrap();
+        assert!(!Checker::default().unchanged(name, &state), "gone");
+        assert!(Checker::default().unchanged(name, &FileState::Absent));
+        std::fs::write(&path, "").unwrap();
+        assert!(!Checker::default().unchanged(name, &FileState::Absent), "appeared");
+    }
+
+    #[test]
+    fn a_directory_is_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().to_str().unwrap();
+        let state = FileState::of(dir.path());
+        assert!(Checker::default().unchanged(name, &state));
+        std::fs::write(dir.path().join("x"), "").unwrap();
+        assert!(!Checker::default().unchanged(name, &state));
+    }
+}
