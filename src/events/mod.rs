@@ -130,6 +130,11 @@ pub fn set_sink(sink: Box<dyn Sink>) {
     *SINK.lock().unwrap_or_else(|e| e.into_inner()) = Some(sink);
 }
 
+/// Is a sink set?
+pub fn has_sink() -> bool {
+    SINK.lock().unwrap_or_else(|e| e.into_inner()).is_some()
+}
+
 /// Emits an event; lost if no sink is set.
 pub fn emit(event: Event) {
     if let Some(sink) = SINK.lock().unwrap_or_else(|e| e.into_inner()).as_mut() {

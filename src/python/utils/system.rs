@@ -1,0 +1,157 @@
+//! Requests to the kernel that Python code made through a foreign function interface: process
+//! name, death signal, I/O priority, name spaces, extended attributes.
+
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, unshare};
+use nix::unistd::Pid;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// Asks for `signal` when the parent of this process ends.
+pub fn signal_on_parent_exit(signal: i32) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes one integer and touches no memory of ours.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
+}
+
+/// Names this thread, as `ps` and `top` show it; the kernel keeps 15 bytes.
+pub fn set_process_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // SAFETY: PR_SET_NAME reads a terminated string.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+    }
+}
+
+/// Sets the I/O scheduling class (1 real time, 2 best effort, 3 idle) and priority of process `who`
+/// (0: this one).
+pub fn ioprio_set(who: i32, class: i32, value: i32) -> io::Result<()> {
+    const WHO_PROCESS: i32 = 1;
+    const CLASS_SHIFT: i32 = 13;
+    // SAFETY: three integers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, who, value | (class << CLASS_SHIFT)) } as i32)
+}
+
+/// Moves this process into a network name space of its own, without any interface that leads out.
+/// An ordinary user gets there through a user name space in which it stays `uid` and `gid`. False
+/// if the system does not permit it. Only for processes with one thread.
+pub fn disable_network(uid: u32, gid: u32) -> io::Result<bool> {
+    if unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUSER).is_err() {
+        return Ok(false);
+    }
+    std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
+    Ok(true)
+}
+
+/// Brings up `lo` with 127.0.0.1/8 in the current network name space.
+pub fn enable_loopback() -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    let fd = socket.as_raw_fd();
+    // SAFETY: `ifreq` is plain data; every request below reads or writes only that structure.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        let template = request;
+        let set_address = |request_code: libc::c_ulong, address: [u8; 4]| {
+            let mut req = template;
+            let inet = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: 0,
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address) },
+                sin_zero: [0; 8],
+            };
+            req.ifr_ifru.ifru_addr = std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(inet);
+            check(libc::ioctl(fd, request_code as _, &req))
+        };
+        set_address(libc::SIOCSIFADDR as libc::c_ulong, [127, 0, 0, 1])?;
+        check(libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &mut request))?;
+        request.ifr_ifru.ifru_flags |= (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        check(libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &request))?;
+        set_address(libc::SIOCSIFNETMASK as libc::c_ulong, [255, 0, 0, 0])
+    }
+}
+
+/// Processors this process may use; at least 1.
+pub fn cpu_count() -> usize {
+    sched_getaffinity(Pid::from_raw(0))
+        .map(|set| (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).count())
+        .ok()
+        .filter(|&count| count > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |count| count.get()))
+}
+
+/// Names of the extended attributes of `path`, of a link itself unless `follow`.
+pub fn listxattr(path: &Path, follow: bool) -> io::Result<Vec<OsString>> {
+    let path = terminated(path.as_os_str())?;
+    let call = if follow { libc::listxattr } else { libc::llistxattr };
+    // SAFETY: `fill` passes a buffer and its length.
+    let names = fill(|buffer, length| unsafe { call(path.as_ptr(), buffer.cast(), length) })?;
+    let names = names.split(|&b| b == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect())
+}
+
+/// Value of the extended attribute `name`; None if it has none of that name.
+pub fn getxattr(path: &Path, name: &OsStr, follow: bool) -> io::Result<Option<Vec<u8>>> {
+    let (path, name) = (terminated(path.as_os_str())?, terminated(name)?);
+    let call = if follow { libc::getxattr } else { libc::lgetxattr };
+    // SAFETY: `fill` passes a buffer and its length.
+    match fill(|buffer, length| unsafe { call(path.as_ptr(), name.as_ptr(), buffer.cast(), length) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODATA) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Calls twice, for the size and for the content, again if it grew in between.
+fn fill(call: impl Fn(*mut u8, usize) -> isize) -> io::Result<Vec<u8>> {
+    loop {
+        let length = call(std::ptr::null_mut(), 0);
+        if length < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut buffer = vec![0u8; length as usize];
+        if length == 0 {
+            return Ok(buffer);
+        }
+        let got = call(buffer.as_mut_ptr(), buffer.len());
+        if got >= 0 {
+            buffer.truncate(got as usize);
+            return Ok(buffer);
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::ERANGE) {
+            return Err(error);
+        }
+    }
+}
+
+fn terminated(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harmless_requests() {
+        assert!(cpu_count() >= 1);
+        ioprio_set(0, 2, 7).unwrap();
+        assert!(ioprio_set(0, 9, 0).is_err());
+        assert!(signal_on_parent_exit(4711).is_err());
+    }
+
+    #[test]
+    fn attributes() {
+        let path = std::env::temp_dir();
+        listxattr(&path, true).unwrap();
+        assert_eq!(getxattr(&path, OsStr::new("user.none"), true).unwrap(), None);
+        assert!(listxattr(Path::new("/no/such"), false).is_err());
+    }
+}
