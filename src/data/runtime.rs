@@ -30,6 +30,15 @@ pub struct PythonError {
     pub mro: Vec<String>,
     /// Syntax errors: the place in the metadata file.
     pub place: Option<Place>,
+    /// The exception object, for the way back into Python; only Python looks into it.
+    pub live: Option<std::sync::Arc<dyn std::any::Any + Send + Sync>>,
+}
+
+impl PythonError {
+    /// The class name without its module, as messages show it.
+    pub fn short_class(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or(&self.class)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +55,7 @@ impl std::fmt::Display for RuntimeError {
         match self {
             RuntimeError::Skip(reason) => f.write_str(reason),
             RuntimeError::Handled => f.write_str("handled"),
-            RuntimeError::Python(e) => write!(f, "{}: {}", e.class, e.message),
+            RuntimeError::Python(e) => write!(f, "{}: {}", e.short_class(), e.message),
         }
     }
 }
