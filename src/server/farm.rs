@@ -1,0 +1,279 @@
+//! Forked helpers that work off a list of jobs and send what they made back through pipes.
+//!
+//! Jobs are claimed from a counter in shared memory, so a helper with small jobs takes more of
+//! them. The main process stays single-threaded and reads all pipes with poll(2).
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a helper sends.
+pub enum Message {
+    /// Result of a job.
+    Done { worker: usize, job: usize, bytes: Vec<u8> },
+    /// An event to pass on (JSON of `hz_events::Event`).
+    Event(Vec<u8>),
+    /// What the helper leaves behind when all jobs are claimed (caches to merge).
+    Rest { worker: usize, bytes: Vec<u8> },
+    /// A helper ended without being done, while it worked on `job`.
+    Died { job: Option<usize>, status: String },
+}
+
+const RESULT: u8 = 0;
+const EVENT: u8 = 1;
+const STARTED: u8 = 2;
+const REST: u8 = 3;
+
+/// The helper's end of its pipe.
+pub struct Outlet {
+    file: File,
+}
+
+impl Outlet {
+    fn frame(&mut self, kind: u8, job: usize, bytes: &[u8]) -> io::Result<()> {
+        let mut head = [0u8; 17];
+        head[0] = kind;
+        head[1..9].copy_from_slice(&(job as u64).to_le_bytes());
+        head[9..17].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.file.write_all(&head)?;
+        self.file.write_all(bytes)
+    }
+    pub fn event(&mut self, json: &[u8]) -> io::Result<()> {
+        self.frame(EVENT, 0, json)
+    }
+    pub fn try_clone(&self) -> io::Result<Outlet> {
+        Ok(Outlet { file: self.file.try_clone()? })
+    }
+}
+
+struct Helper {
+    pid: nix::unistd::Pid,
+    pipe: File,
+    buffer: Vec<u8>,
+    at: Option<usize>,
+    finished: bool,
+}
+
+/// A running farm.
+pub struct Farm {
+    helpers: Vec<Option<Helper>>,
+    counter: *const AtomicUsize,
+    total: usize,
+}
+
+/// One counter in memory that forked processes share; unmapped with the process.
+fn shared_counter() -> io::Result<*const AtomicUsize> {
+    // SAFETY: an anonymous shared mapping of one page; zero is a valid AtomicUsize.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page as *const AtomicUsize) }
+}
+
+impl Farm {
+    /// Starts `workers` helpers for jobs `0..total`. `fork` forks (0 in the child). In the child,
+    /// `make` gets the outlet once and gives the function that does one job; `rest` what is sent
+    /// last.
+    pub fn start<S>(
+        workers: usize,
+        total: usize,
+        mut fork: impl FnMut() -> io::Result<i32>,
+        make: impl Fn(usize, &Outlet) -> S,
+        job: impl Fn(&mut S, usize) -> Vec<u8>,
+        rest: impl Fn(S) -> Vec<u8>,
+    ) -> io::Result<Farm> {
+        let counter = shared_counter()?;
+        let mut farm = Farm { helpers: Vec::new(), counter, total };
+        for n in 0..workers.min(total).max(1) {
+            let (read, write) = nix::unistd::pipe()?;
+            let pid = fork()?;
+            if pid == 0 {
+                drop(read);
+                farm.helpers.clear();
+                // SAFETY: the descriptor is ours and goes nowhere else.
+                let outlet = Outlet { file: unsafe { File::from_raw_fd(write.into_raw_fd()) } };
+                let code = Self::work(n, outlet, counter, total, &make, &job, &rest);
+                // SAFETY: ends the forked process without running the parent's exit handlers.
+                unsafe { libc::_exit(code) };
+            }
+            drop(write);
+            // SAFETY: the descriptor is ours and goes nowhere else.
+            let pipe = unsafe { File::from_raw_fd(read.into_raw_fd()) };
+            farm.helpers.push(Some(Helper {
+                pid: nix::unistd::Pid::from_raw(pid),
+                pipe,
+                buffer: Vec::new(),
+                at: None,
+                finished: false,
+            }));
+        }
+        Ok(farm)
+    }
+
+    fn work<S>(
+        n: usize,
+        mut outlet: Outlet,
+        counter: *const AtomicUsize,
+        total: usize,
+        make: &impl Fn(usize, &Outlet) -> S,
+        job: &impl Fn(&mut S, usize) -> Vec<u8>,
+        rest: &impl Fn(S) -> Vec<u8>,
+    ) -> i32 {
+        // SAFETY: plain call: a helper never outlives the process it helps.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        crate::signals::ignore_in_child();
+        // SAFETY: the page lives as long as the process.
+        let counter = unsafe { &*counter };
+        let mut state = make(n, &outlet);
+        loop {
+            let at = counter.fetch_add(1, Ordering::Relaxed);
+            if at >= total {
+                break;
+            }
+            if outlet.frame(STARTED, at, &[]).is_err() {
+                return 1;
+            }
+            let bytes = job(&mut state, at);
+            if outlet.frame(RESULT, at, &bytes).is_err() {
+                return 1;
+            }
+        }
+        let bytes = rest(state);
+        i32::from(outlet.frame(REST, 0, &bytes).is_err())
+    }
+
+    /// No further jobs are claimed; those being worked on are finished.
+    pub fn stop(&self) {
+        // SAFETY: the page lives as long as the process.
+        unsafe { &*self.counter }.store(self.total, Ordering::Relaxed);
+    }
+
+    /// Waits up to `timeout_ms` for messages. None: all helpers have ended.
+    pub fn wait(&mut self, timeout_ms: u16) -> Option<Vec<Message>> {
+        let live: Vec<usize> = (0..self.helpers.len()).filter(|n| self.helpers[*n].is_some()).collect();
+        if live.is_empty() {
+            return None;
+        }
+        let ready: Vec<bool> = {
+            let mut fds: Vec<PollFd> = live
+                .iter()
+                .filter_map(|n| self.helpers[*n].as_ref())
+                .map(|h| PollFd::new(h.pipe.as_fd(), PollFlags::POLLIN))
+                .collect();
+            // An interrupted wait is an empty one.
+            let _ = poll(&mut fds, PollTimeout::from(timeout_ms));
+            fds.iter().map(|f| f.any().unwrap_or(false)).collect()
+        };
+        let mut out = Vec::new();
+        for (n, _) in live.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+            let Some(helper) = &mut self.helpers[n] else { continue };
+            let mut chunk = vec![0u8; 1 << 16];
+            let got = helper.pipe.read(&mut chunk).unwrap_or(0);
+            helper.buffer.extend_from_slice(&chunk[..got]);
+            let mut from = 0;
+            while helper.buffer.len() - from >= 17 {
+                let head = &helper.buffer[from..from + 17];
+                let number = |r: std::ops::Range<usize>| {
+                    let mut b = [0u8; 8];
+                    b.copy_from_slice(&head[r]);
+                    u64::from_le_bytes(b) as usize
+                };
+                let (kind, job, len) = (head[0], number(1..9), number(9..17));
+                if helper.buffer.len() - from - 17 < len {
+                    break;
+                }
+                let bytes = helper.buffer[from + 17..from + 17 + len].to_vec();
+                from += 17 + len;
+                match kind {
+                    RESULT => {
+                        helper.at = None;
+                        out.push(Message::Done { worker: n, job, bytes });
+                    }
+                    EVENT => out.push(Message::Event(bytes)),
+                    STARTED => helper.at = Some(job),
+                    _ => {
+                        helper.finished = true;
+                        out.push(Message::Rest { worker: n, bytes });
+                    }
+                }
+            }
+            helper.buffer.drain(..from);
+            if got == 0 {
+                let status = match nix::sys::wait::waitpid(helper.pid, None) {
+                    Ok(status) => format!("{status:?}"),
+                    Err(e) => e.to_string(),
+                };
+                if !helper.finished {
+                    out.push(Message::Died { job: helper.at, status });
+                }
+                self.helpers[n] = None;
+            }
+        }
+        Some(out)
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        for helper in self.helpers.iter().flatten() {
+            let _ = nix::sys::signal::kill(helper.pid, nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(helper.pid, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fork() -> io::Result<i32> {
+        // SAFETY: the child only runs the closures of the tests below.
+        Ok(unsafe { libc::fork() })
+    }
+
+    #[test]
+    fn every_job_is_done_once() {
+        let mut farm = Farm::start(2, 50, fork, |_, _| 0usize, |n, at| { *n += 1; vec![at as u8] }, |n| vec![n as u8]).unwrap();
+        let (mut done, mut rest) = (Vec::new(), 0);
+        while let Some(messages) = farm.wait(1000) {
+            for message in messages {
+                match message {
+                    Message::Done { job, bytes, .. } => {
+                        assert_eq!(bytes, [job as u8]);
+                        done.push(job);
+                    }
+                    Message::Rest { bytes, .. } => rest += bytes[0] as usize,
+                    Message::Event(_) => {}
+                    Message::Died { status, .. } => panic!("{status}"),
+                }
+            }
+        }
+        done.sort();
+        assert_eq!(done, (0..50).collect::<Vec<_>>());
+        assert_eq!(rest, 50);
+    }
+
+    #[test]
+    fn a_death_names_its_job() {
+        // SAFETY: ends the forked child.
+        let mut farm = Farm::start(1, 3, fork, |_, _| (), |_, at| if at == 1 { unsafe { libc::_exit(7) } } else { vec![] }, |_| vec![]).unwrap();
+        let mut died = None;
+        while let Some(messages) = farm.wait(1000) {
+            for message in messages {
+                if let Message::Died { job, .. } = message {
+                    died = job;
+                }
+            }
+        }
+        assert_eq!(died, Some(1));
+    }
+}
