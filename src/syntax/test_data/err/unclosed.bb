@@ -1,0 +1,2 @@
+do_x() {
+  it's "open"
