@@ -8,7 +8,7 @@
 mod runtime;
 mod value;
 
-pub use runtime::{CallRefs, ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
+pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
 pub use value::{Object, Value, python_repr};
 
 use hz_diagnostics::Str;

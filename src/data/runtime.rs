@@ -87,18 +87,9 @@ pub struct LibFunction {
     /// Variables the decorators `bb.parse.vardeps` and `vardepsexclude` name, sorted.
     pub vardeps: Vec<Str>,
     pub vardepsexclude: Vec<Str>,
-    /// The function has a `visitorcode`, which tells what a call of it reads: see
-    /// [`Runtime::visit_call`].
+    /// The function has a `visitorcode`, which tells what a call of it reads; the code
+    /// parser has been given it (`hz_codeparser::set_visitor`).
     pub has_visitor: bool,
-}
-
-/// What a call of a library function with a `visitorcode` reads.
-#[derive(Clone, Debug, Default)]
-pub struct CallRefs {
-    pub contains: std::collections::BTreeMap<Str, std::collections::BTreeSet<Str>>,
-    pub execs: std::collections::BTreeSet<Str>,
-    /// The call could not be understood (its argument is no literal).
-    pub warn: bool,
 }
 
 /// What everything below Python may ask of Python. One per process.
@@ -133,13 +124,6 @@ pub trait Runtime: Send + Sync {
 
     /// `addpylib DIR NAMESPACE`: see the compatibility surface. Gives every library function.
     fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<Vec<LibFunction>, RuntimeError>;
-
-    /// Asks the `visitorcode` of the library function `function` about the call whose source text
-    /// is `call` (`oe.qa.handle_error("x", y, d)`). None: the function has none.
-    fn visit_call(&self, function: &str, call: &str) -> Result<Option<CallRefs>, RuntimeError> {
-        let _ = (function, call);
-        Ok(None)
-    }
 
     /// `BB_GLOBAL_PYMODULES`: import each and make it a global of metadata code.
     fn add_global_modules(&self, names: &[&str]) -> Result<(), RuntimeError>;
