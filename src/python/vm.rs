@@ -62,7 +62,9 @@ fn build(options: Options) -> Interpreter {
     let pylib = options.pylib.or_else(|| std::env::var_os("HITZELEITER_PYLIB").map(PathBuf::from));
     let builder = Interpreter::builder(settings);
     let stdlib = rustpython_stdlib::stdlib_module_defs(&builder.ctx);
-    let own = NATIVE.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    let mut own = NATIVE.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    own.push(crate::utils::module_def(&builder.ctx));
+    own.push(crate::events_module::module_def(&builder.ctx));
     let mut builder = builder
         .add_native_modules(&stdlib)
         .add_native_modules(&own)
