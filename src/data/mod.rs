@@ -9,7 +9,7 @@ mod runtime;
 mod value;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
-pub use value::{Object, Value, python_repr};
+pub use value::{Object, StoreObject, Value, python_repr};
 
 use hz_diagnostics::Str;
 use indexmap::IndexMap;

@@ -113,3 +113,25 @@ pub fn python_repr(text: &str) -> String {
     out.push(quote);
     out
 }
+
+/// A whole store as the value of a variable: `BB_ORIGENV`. Python shows it as a `d` of its own.
+#[derive(Clone)]
+pub struct StoreObject(pub crate::DataStore);
+
+impl fmt::Debug for StoreObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}
+
+impl Object for StoreObject {
+    fn to_text(&self) -> String {
+        format!("<bb.data_smart.DataSmart object at {:#x}>", self.0.id())
+    }
+    fn is_true(&self) -> bool {
+        true
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
