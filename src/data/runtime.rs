@@ -66,7 +66,8 @@ impl std::error::Error for RuntimeError {}
 pub enum ClassEvent<'a> {
     ConfigParsed,
     MultiConfigParsed { mcdata: &'a [(Str, DataStore)] },
-    RecipePreDeferredInherits { fn_: &'a str },
+    /// `inherits`: the classes still deferred, unexpanded; one empty text when there are none.
+    RecipePreDeferredInherits { fn_: &'a str, inherits: &'a [Str] },
     RecipePreFinalise { fn_: &'a str },
     RecipePostKeyExpansion { fn_: &'a str },
     RecipeTaskPreProcess { fn_: &'a str, tasklist: &'a [Str] },
