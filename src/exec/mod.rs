@@ -1,1 +1,16 @@
-//! (stub)
+//! One task: environment, run scripts, logs, stamps, exit. Knows no graph.
+//!
+//! A task runs in a process forked from the one that parsed its recipe ([`spawn`]). There
+//! [`child::run_in_child`] prepares the process and hands over to `bb.build` of `pylib/`, which
+//! fires the class events and calls the metadata's functions; what it needs of the system (logs,
+//! shell scripts and their messages, stamps) is here.
+
+pub mod child;
+pub mod prologue;
+pub mod shell;
+pub mod spawn;
+pub mod stamps;
+pub mod tasklog;
+
+#[cfg(feature = "python")]
+pub mod pymodule;

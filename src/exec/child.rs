@@ -1,0 +1,184 @@
+//! The inside of a task's process, up to the call of `bb.build`.
+
+use hz_data::{DataStore, SetInfo, Value};
+use hz_diagnostics::Str;
+use hz_events::level;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a task may ask of another through `BB_TASKDEPDATA` (bb.TaskData).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TaskDepData {
+    pub pn: Str,
+    pub taskname: Str,
+    /// Recipe file with its variant, without the multiconfig.
+    pub fn_: Str,
+    /// Task ids it depends on.
+    pub deps: Vec<Str>,
+    pub provides: Vec<Str>,
+    pub taskhash: Str,
+    pub unihash: Str,
+    pub hashfn: Str,
+    /// Task ids whose hashes entered its own; None: not computed.
+    pub taskhash_deps: Option<Vec<Str>>,
+}
+
+/// A task to run, as the run queue hands it over.
+pub struct TaskSpec {
+    /// `[mc:NAME:][virtual:VARIANT:]PATH`.
+    pub mcfn: Str,
+    /// `do_compile`, or `do_compile_setscene`.
+    pub task: Str,
+    pub taskhash: Str,
+    pub unihash: Str,
+    /// The recipe as it was parsed. The task changes it, so it must be nobody else's.
+    pub store: DataStore,
+    /// Task id -> what is known of it, for the task and everything it depends on.
+    pub taskdepdata: BTreeMap<Str, TaskDepData>,
+    /// BUILDNAME, DATE, TIME, PRSERV_HOST, BB_HASHSERVE and what else the build sets in every task.
+    pub variables: Vec<(Str, Value)>,
+    /// Built with `-b`: dependencies are not run.
+    pub limited_deps: bool,
+    pub dry_run: bool,
+    /// A failure is a warning (setscene tasks: the real one runs instead).
+    pub quieterrors: bool,
+    /// The task's `umask` flag, else BB_DEFAULT_UMASK: octal digits, or a sum of stat.S_ names.
+    pub umask: Option<Str>,
+    /// The task has the `fakeroot` flag.
+    pub fakeroot: bool,
+    /// FAKEROOTNOENV of the recipe: `NAME=value` words for tasks without `fakeroot`.
+    pub fakerootnoenv: Str,
+    /// Show every shell command, and task output as it comes (`-v`).
+    pub verbose_shell: bool,
+    pub verbose_stdout: bool,
+}
+
+/// What `bb.build.worker_run` is told, as JSON.
+#[derive(Serialize)]
+struct Payload<'a> {
+    mcfn: &'a str,
+    task: &'a str,
+    taskhash: &'a str,
+    unihash: &'a str,
+    environment: Vec<(&'a str, &'a str)>,
+    taskdepdata: &'a BTreeMap<Str, TaskDepData>,
+    quieterrors: bool,
+    uid: u32,
+    gid: u32,
+    verbose_shell: bool,
+    verbose_stdout: bool,
+}
+
+/// The Python side of a task, as the VM's folder or a test provides it.
+pub trait TaskPython {
+    /// `module.function(d, payload)`, which gives a number.
+    fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, hz_data::RuntimeError>;
+}
+
+/// A umask as recipes write it: octal digits with or without `0o`.
+pub fn parse_umask(text: &str) -> Option<u32> {
+    let digits = text.trim();
+    let digits = digits.strip_prefix("0o").unwrap_or(digits);
+    u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o7777)
+}
+
+/// Standard input and output lead nowhere; errors stay where the parent's go.
+fn detach() {
+    // SAFETY: plain system calls on descriptors of this process.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        if null >= 0 {
+            libc::dup2(null, 0);
+            libc::dup2(null, 1);
+        }
+    }
+}
+
+fn fail(spec: &TaskSpec, message: String) -> i32 {
+    if !spec.quieterrors {
+        hz_events::log(level::CRITICAL, "", message);
+    }
+    1
+}
+
+/// Runs the task in this process, which was forked for it ([`crate::spawn::Spawner`]); gives the
+/// exit code. The VM has been told of the fork.
+pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython) -> i32 {
+    detach();
+    // SAFETY: plain system calls. The ids are asked before a new name space changes their meaning.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    if let Some(text) = &spec.umask {
+        match parse_umask(text) {
+            // SAFETY: sets a number of this process.
+            Some(mask) => drop(unsafe { libc::umask(mask as libc::mode_t) }),
+            None => return fail(spec, format!("{}: '{text}' is not a umask (octal digits)", spec.mcfn)),
+        }
+    }
+    if spec.dry_run {
+        return 0;
+    }
+    if spec.fakeroot {
+        let message = format!(
+            "{}:{} needs fakeroot, and tasks under fakeroot cannot be run yet. Build something that needs no packaging or image",
+            spec.mcfn, spec.task
+        );
+        return fail(spec, message);
+    }
+    if let Err(e) = set_variables(spec) {
+        return fail(spec, format!("{}:{}: {e}", spec.mcfn, spec.task));
+    }
+    let environment: Vec<(&str, &str)> = spec.fakerootnoenv.split_whitespace().filter_map(|word| word.split_once('=')).collect();
+    let payload = Payload {
+        mcfn: &spec.mcfn,
+        task: &spec.task,
+        taskhash: &spec.taskhash,
+        unihash: &spec.unihash,
+        environment,
+        taskdepdata: &spec.taskdepdata,
+        quieterrors: spec.quieterrors,
+        uid,
+        gid,
+        verbose_shell: spec.verbose_shell,
+        verbose_stdout: spec.verbose_stdout,
+    };
+    let payload = match serde_json::to_string(&payload) {
+        Ok(payload) => payload,
+        Err(e) => return fail(spec, e.to_string()),
+    };
+    match python.call(&spec.store, "bb.build", "worker_run", &payload) {
+        Ok(code) => code,
+        Err(hz_data::RuntimeError::Handled) => 1,
+        Err(e) => fail(spec, format!("{}:{}: {e}", spec.mcfn, spec.task)),
+    }
+}
+
+/// What a task finds in its store beside its recipe.
+fn set_variables(spec: &TaskSpec) -> hz_data::Result<()> {
+    let info = SetInfo::default();
+    let store = &spec.store;
+    store.set_var("BB_WORKERCONTEXT", "1", &info)?;
+    store.set_var("BB_CURRENTTASK", spec.task.replace("do_", ""), &info)?;
+    if spec.limited_deps {
+        store.set_var("BB_LIMITEDDEPS", "1", &info)?;
+    }
+    for (name, value) in &spec.variables {
+        store.set_var(name, value.clone(), &info)?;
+    }
+    store.set_var("BB_TASKHASH", &*spec.taskhash, &info)?;
+    store.set_var("BB_UNIHASH", &*spec.unihash, &info)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn umasks() {
+        assert_eq!(parse_umask("022"), Some(0o22));
+        assert_eq!(parse_umask("0o002"), Some(2));
+        assert_eq!(parse_umask(" 22 "), Some(0o22));
+        assert_eq!(parse_umask("u=rwx"), None);
+        assert_eq!(parse_umask("99"), None);
+    }
+}

@@ -1,0 +1,391 @@
+//! Task processes as their parent sees them: fork, events, end.
+//!
+//! The parent has one thread. Each child leads a session and process group of its own, so that a
+//! terminal's signals reach only the parent and one signal reaches all that a task started.
+
+use crate::shell::pidfd;
+use hz_events::{Event, Sink};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// What became known of a task process.
+#[derive(Debug)]
+pub enum Report {
+    /// An event it sent.
+    Event { tid: String, pid: i32, event: Event },
+    /// It ended: its exit code, or 128 + N for signal N.
+    Exited { tid: String, pid: i32, code: i32 },
+}
+
+struct Child {
+    tid: String,
+    pid: i32,
+    ended: OwnedFd,
+    pipe: File,
+    /// Received, up to an unfinished line.
+    buffer: Vec<u8>,
+    open: bool,
+}
+
+/// The running task processes.
+#[derive(Default)]
+pub struct Spawner {
+    children: Vec<Child>,
+}
+
+impl Spawner {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forks; the child runs `body` and exits with the code it gives (1 if it panics). `body` begins
+    /// by telling the Python VM of the fork. Events the child emits come back as reports.
+    ///
+    /// # Errors
+    /// No process, pipe or descriptor to be had.
+    pub fn spawn(&mut self, tid: &str, mcfn: &str, body: impl FnOnce() -> i32) -> io::Result<i32> {
+        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
+        // SAFETY: a larger pipe saves both sides waking up; refusal does no harm.
+        unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 512 * 1024) };
+        let lock = SharedLock::new()?;
+        let _ = io::stdout().flush();
+        let parent = std::process::id();
+        // SAFETY: one thread; the child only returns from here by _exit.
+        let pid = unsafe { libc::fork() };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if pid == 0 {
+            drop(reader);
+            self.children.clear();
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                lead_group(parent);
+                let sink = PipeSink { pipe: File::from(writer), pid: std::process::id() as i32, mcfn: mcfn.to_string(), lock };
+                hz_events::set_sink(Box::new(sink));
+                body()
+            }));
+            // SAFETY: ends the process without running the parent's exit handlers.
+            unsafe { libc::_exit(code.unwrap_or(1)) }
+        }
+        drop(writer);
+        let ended = pidfd(pid)?;
+        let pipe = File::from(reader);
+        // SAFETY: flags of a descriptor we own.
+        unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        self.children.push(Child { tid: tid.to_string(), pid, ended, pipe, buffer: Vec::new(), open: true });
+        Ok(pid)
+    }
+
+    /// Number of task processes still running.
+    pub fn len(&self) -> usize {
+        self.children.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// Descriptors that become readable when `collect` has something; for a loop of one's own.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let mut fds = Vec::with_capacity(self.children.len() * 2);
+        for child in &self.children {
+            fds.push(child.ended.as_fd());
+            if child.open {
+                fds.push(child.pipe.as_fd());
+            }
+        }
+        fds
+    }
+
+    /// Waits until a process sent something or ended, at most `timeout` (None: for ever), and
+    /// collects. Returns early, perhaps with nothing, on a signal.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Report>> {
+        if self.children.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut fds: Vec<PollFd<'_>> = self.descriptors().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let timeout = match timeout {
+            Some(t) => PollTimeout::try_from(t).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(self.collect())
+    }
+
+    /// What is there now, without waiting: events in the order each process sent them, its end last.
+    pub fn collect(&mut self) -> Vec<Report> {
+        let mut reports = Vec::new();
+        self.children.retain_mut(|child| {
+            // First whether it ended, then what it sent: so nothing it sent is missed.
+            let status = reap(child.pid);
+            child.read(&mut reports);
+            match status {
+                Some(code) => {
+                    reports.push(Report::Exited { tid: child.tid.clone(), pid: child.pid, code });
+                    false
+                }
+                None => true,
+            }
+        });
+        reports
+    }
+
+    /// Sends `signal` to a task and all it started.
+    pub fn signal(&self, pid: i32, signal: i32) {
+        // SAFETY: plain system calls. A child that has not made its group yet is sent it itself.
+        unsafe {
+            if libc::kill(-pid, signal) != 0 {
+                libc::kill(pid, signal);
+            }
+        }
+    }
+
+    /// Ends all tasks: SIGTERM, and SIGKILL for what has not gone after `grace`. Gives their last
+    /// reports.
+    pub fn terminate(&mut self, grace: Duration) -> Vec<Report> {
+        for child in &self.children {
+            self.signal(child.pid, libc::SIGTERM);
+        }
+        let mut reports = Vec::new();
+        let deadline = Instant::now() + grace;
+        let mut killed = false;
+        while !self.children.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() && !killed {
+                killed = true;
+                for child in &self.children {
+                    self.signal(child.pid, libc::SIGKILL);
+                }
+            }
+            let step = if killed { Duration::from_millis(200) } else { left.min(Duration::from_millis(200)) };
+            match self.wait(Some(step)) {
+                Ok(more) => reports.extend(more),
+                Err(_) => reports.extend(self.collect()),
+            }
+        }
+        reports
+    }
+}
+
+impl Child {
+    fn read(&mut self, reports: &mut Vec<Report>) {
+        let mut chunk = [0u8; 64 * 1024];
+        while self.open {
+            match self.pipe.read(&mut chunk) {
+                Ok(0) => self.open = false,
+                Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let mut start = 0;
+        while let Some(length) = self.buffer[start..].iter().position(|b| *b == b'\n') {
+            // A line that is no event was torn by a process killed while it wrote.
+            if let Ok(event) = serde_json::from_slice(&self.buffer[start..start + length]) {
+                reports.push(Report::Event { tid: self.tid.clone(), pid: self.pid, event });
+            }
+            start += length + 1;
+        }
+        self.buffer.drain(..start);
+    }
+}
+
+/// The exit code of a child that has ended.
+fn reap(pid: i32) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: a child of ours that nobody else waits for.
+    match unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } {
+        0 => None,
+        p if p == pid && libc::WIFEXITED(status) => Some(libc::WEXITSTATUS(status)),
+        p if p == pid && libc::WIFSIGNALED(status) => Some(128 + libc::WTERMSIG(status)),
+        p if p == pid => None,
+        _ => Some(1), // not our child any more
+    }
+}
+
+/// Ends the whole group: what a task gets SIGTERM for, its commands get too.
+extern "C" fn end_group(signal: i32) {
+    // SAFETY: only calls allowed in a signal handler.
+    unsafe {
+        libc::signal(libc::SIGTERM, libc::SIG_DFL);
+        libc::kill(0, libc::SIGTERM);
+        libc::_exit(128 + signal);
+    }
+}
+
+/// Makes this process lead a session, and end when its parent does or it is told to.
+fn lead_group(parent: u32) {
+    // SAFETY: plain system calls on this process.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+        libc::setsid();
+        let handler = end_group as extern "C" fn(i32) as usize;
+        libc::signal(libc::SIGTERM, handler);
+        libc::signal(libc::SIGHUP, handler);
+        libc::signal(libc::SIGINT, libc::SIG_DFL);
+        libc::signal(libc::SIGQUIT, libc::SIG_DFL);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+        if libc::getppid() as u32 != parent {
+            libc::_exit(128 + libc::SIGTERM); // it ended before we asked to be told
+        }
+    }
+}
+
+/// A lock that processes forked from one another share. Its holder's id is its value, so that a
+/// holder that was killed does not keep the others out.
+struct SharedLock(*mut AtomicU32);
+
+// SAFETY: it points to memory that stays mapped until the process ends.
+unsafe impl Send for SharedLock {}
+
+impl SharedLock {
+    fn new() -> io::Result<SharedLock> {
+        // SAFETY: asks for a page of our own; zero is the state "free".
+        let page = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0,
+            )
+        };
+        if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(SharedLock(page.cast())) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: mapped, aligned, and only ever used as this type.
+        let lock = unsafe { &*self.0 };
+        let me = std::process::id();
+        while let Err(holder) = lock.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
+            // SAFETY: signal 0 only asks whether the process is there.
+            if holder == me || unsafe { libc::kill(holder as i32, 0) } != 0 {
+                if lock.compare_exchange(holder, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    break;
+                }
+            } else {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        let result = work();
+        lock.store(0, Ordering::Release);
+        result
+    }
+}
+
+impl Drop for SharedLock {
+    fn drop(&mut self) {
+        // SAFETY: unmaps what `new` mapped; other processes keep their own mapping.
+        unsafe { libc::munmap(self.0.cast(), 4096) };
+    }
+}
+
+/// The sink of a task process: a JSON line an event.
+struct PipeSink {
+    pipe: File,
+    /// The task's process; those it forks say they are it.
+    pid: i32,
+    mcfn: String,
+    lock: SharedLock,
+}
+
+impl Sink for PipeSink {
+    fn emit(&mut self, mut event: Event) {
+        if let Event::Log(record) = &mut event {
+            record.taskpid.get_or_insert(self.pid);
+            record.fn_.get_or_insert_with(|| self.mcfn.clone());
+        }
+        let Ok(mut line) = serde_json::to_vec(&event) else { return };
+        line.push(b'\n');
+        if self.lock.with(|| self.pipe.write_all(&line)).is_err() {
+            // Nobody reads any more: the build has gone, and so do we.
+            end_group(libc::SIGTERM);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Forking tests one at a time: each looks at its own children only, but pipes get inherited.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+    fn all(spawner: &mut Spawner) -> Vec<Report> {
+        let mut reports = Vec::new();
+        while !spawner.is_empty() {
+            reports.extend(spawner.wait(Some(Duration::from_secs(10))).unwrap());
+        }
+        reports
+    }
+
+    #[test]
+    fn events_come_back_and_then_the_end() {
+        let _one = ONE.lock();
+        let mut spawner = Spawner::new();
+        let pid = spawner
+            .spawn("/a.bb:do_x", "/a.bb", || {
+                for i in 0..2000 {
+                    hz_events::log(hz_events::level::NOTE, "", format!("message {i} {}", "x".repeat(i % 300)));
+                }
+                7
+            })
+            .unwrap();
+        let reports = all(&mut spawner);
+        assert_eq!(reports.len(), 2001);
+        for (i, report) in reports[..2000].iter().enumerate() {
+            let Report::Event { event: Event::Log(record), .. } = report else { panic!("{report:?}") };
+            assert!(record.message.starts_with(&format!("message {i} ")));
+            assert_eq!((record.taskpid, record.fn_.as_deref()), (Some(pid), Some("/a.bb")));
+        }
+        assert!(matches!(&reports[2000], Report::Exited { tid, code: 7, .. } if tid == "/a.bb:do_x"));
+    }
+
+    #[test]
+    fn signals_reach_the_group() {
+        let _one = ONE.lock();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let mut spawner = Spawner::new();
+        let path = file.clone();
+        spawner
+            .spawn("t", "f", move || {
+                let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+                std::fs::write(&path, child.id().to_string()).unwrap();
+                let _ = child.wait();
+                0
+            })
+            .unwrap();
+        while !std::fs::read_to_string(&file).is_ok_and(|t| !t.is_empty()) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let reports = spawner.terminate(Duration::from_secs(10));
+        assert!(matches!(reports.last(), Some(Report::Exited { code: 143, .. })), "{reports:?}");
+        let sleeper = std::fs::read_to_string(&file).unwrap();
+        for _ in 0..200 {
+            let stat = std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+            if stat.is_empty() || stat.contains(") Z ") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the task's command still runs");
+    }
+
+    #[test]
+    fn panics_are_failures() {
+        let _one = ONE.lock();
+        let mut spawner = Spawner::new();
+        spawner.spawn("t", "f", || {
+            std::panic::set_hook(Box::new(|_| {}));
+            panic!("no")
+        }).unwrap();
+        assert!(matches!(all(&mut spawner).as_slice(), [Report::Exited { code: 1, .. }]));
+    }
+}
