@@ -6,7 +6,7 @@ use hz_diagnostics::Str;
 use hz_events::{level, log};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) type Table<V> = IndexMap<Str, V, FxBuildHasher>;
 
@@ -68,6 +68,43 @@ impl NameMatcher {
     }
 }
 
+/// An expression of PACKAGES_DYNAMIC, in which a plus is no operator. There are thousands and few
+/// are ever needed: compiled when a name has its literal start.
+#[derive(Clone, Debug)]
+struct DynamicExpression {
+    start: String,
+    pattern: String,
+    regex: OnceLock<Option<Regex>>,
+}
+impl DynamicExpression {
+    fn new(expression: &str) -> DynamicExpression {
+        let mut start = String::new();
+        for c in expression.strip_prefix('^').unwrap_or(expression).chars() {
+            if r".^$*?{}[]\|()".contains(c) {
+                if "*?{".contains(c) {
+                    start.pop();
+                }
+                break;
+            }
+            start.push(c);
+        }
+        if expression.contains('|') {
+            start.clear();
+        }
+        DynamicExpression { start, pattern: expression.replace('+', r"\+"), regex: OnceLock::new() }
+    }
+    fn matches(&self, name: &str) -> bool {
+        let regex = || {
+            let regex = Regex::new(&format!(r"\A(?:{})", self.pattern));
+            if regex.is_err() {
+                log(level::ERROR, "Provider", format!("Error parsing regular expression '{}'", self.pattern));
+            }
+            regex.ok()
+        };
+        name.starts_with(&self.start) && self.regex.get_or_init(regex).as_ref().is_some_and(|regex| regex.is_match(name).unwrap_or(false))
+    }
+}
+
 /// The recipes of one multiconfig.
 #[derive(Clone, Debug, Default)]
 pub struct RecipeSet {
@@ -85,7 +122,7 @@ pub struct RecipeSet {
     pub packages: Table<Vec<RecipeId>>,
     /// Expression of PACKAGES_DYNAMIC -> recipes.
     pub packages_dynamic: Table<Vec<RecipeId>>,
-    dynamic_expressions: Vec<Option<Regex>>,
+    dynamic_expressions: Vec<DynamicExpression>,
     /// PN -> everything provided by a recipe of that PN.
     pub pn_provides: Table<Vec<Str>>,
     pub all_depends: IndexSet<Str, FxBuildHasher>,
@@ -160,12 +197,7 @@ impl RecipeSet {
                 None => (self.packages_dynamic.insert_full(expression.clone(), Vec::new()).0, true),
             };
             if new {
-                let pattern = expression.replace('+', r"\+");
-                let regex = Regex::new(&format!(r"\A(?:{pattern})"));
-                if regex.is_err() {
-                    log(level::ERROR, "Provider", format!("Error parsing regular expression '{pattern}'"));
-                }
-                self.dynamic_expressions.push(regex.ok());
+                self.dynamic_expressions.push(DynamicExpression::new(expression));
             }
             self.packages_dynamic[index].push(id);
         }
@@ -201,8 +233,8 @@ impl RecipeSet {
         found.extend(self.rproviders.get(name).into_iter().flatten());
         found.extend(self.packages.get(name).into_iter().flatten());
         if found.is_empty() {
-            for (index, regex) in self.dynamic_expressions.iter().enumerate() {
-                if regex.as_ref().is_some_and(|regex| regex.is_match(name).unwrap_or(false)) {
+            for (index, expression) in self.dynamic_expressions.iter().enumerate() {
+                if expression.matches(name) {
                     found.extend(&self.packages_dynamic[index]);
                 }
             }

@@ -100,7 +100,7 @@ impl TaskGraph {
                     }
                 }
             }
-            for (item, recipes) in providers.iter().filter(|(item, recipes)| recipes.len() > 1 && !allowed.contains(&***item)) {
+            for (item, recipes) in providers.iter().filter(|(item, recipes)| recipes.len() > 1 && !allowed.contains(&****item)) {
                 let mut pns = FxHashSet::default();
                 let files = |separator: &str| recipes.iter().map(|id| &**set.mcfn(*id)).collect::<Vec<_>>().join(separator);
                 if let Some(pn) = recipes.iter().map(|id| set.pn(*id)).find(|pn| !pns.insert(*pn)) {

@@ -62,7 +62,7 @@ pub fn check_packages(names: &[String], task: Option<&str>, config: &dyn Config,
     }
     list.append(&mut renamed);
     let prefixed = |mc: &str, pn: &str| if mc.is_empty() { pn.to_owned() } else { format!("mc:{mc}:{pn}") };
-    let mut remove = |list: &mut Vec<String>, word: &str| list.iter().position(|name| name == word).map(|at| list.remove(at)).is_some();
+    let remove = |list: &mut Vec<String>, word: &str| list.iter().position(|name| name == word).map(|at| list.remove(at)).is_some();
     if remove(&mut list, "world") {
         for (mc, set) in sets {
             list.extend(set.world_targets(task).iter().map(|pn| prefixed(mc, pn)));

@@ -127,7 +127,7 @@ fn recursion_through_recursive_tasks_and_itself() {
     };
     let graph = build(&[chain("/a.bb", "a", &["b"]), chain("/b.bb", "b", &["c"]), chain("/c.bb", "c", &[])], &["a:do_deploy"], &Table::new());
     // do_deploy waits for no do_deploy, but what those found counts.
-    assert_eq!(deps(&graph.expect("graph"), "/a.bb:do_deploy"), ["/b.bb:do_fetch"]);
+    assert_eq!(deps(&graph.expect("graph"), "/a.bb:do_deploy"), ["/b.bb:do_fetch", "/c.bb:do_fetch"]);
 }
 
 #[test]
@@ -153,6 +153,14 @@ fn provider_choice() {
 }
 
 #[test]
+fn dynamic_packages() {
+    let k = recipe("/k.bb", "k", "1", |r| r.packages_dynamic = vec!["^kernel-module-.*".into(), "^g++-x?.*".into(), "a|b".into()]);
+    let all = set(&[k]);
+    let found = |name: &str| all.runtime_providers(name).len();
+    assert_eq!([found("kernel-module-x"), found("kernel-image"), found("g++-"), found("g++-y"), found("b"), found("c")], [1, 0, 1, 1, 1, 0]);
+}
+
+#[test]
 fn several_providers_and_preference() {
     let events = Recorder::start();
     let p = |file: &str, pn: &str| recipe(file, pn, "1", |r| r.provides = vec!["virtual/x".into()]);
@@ -167,7 +175,7 @@ fn several_providers_and_preference() {
     assert!(graph.find("/q.bb:do_install").is_some());
     // Both in one build: an error message; allowed by name.
     build(&recipes, &["a", "q"], &Table::new()).expect("only an error message");
-    assert!(events.texts(level_warning()).iter().any(|t| t.starts_with("Multiple .bb files are due to be built which each provide virtual/x:\n  /p.bb\n  /q.bb\nA list of tasks")), "{:?}", events.texts(30));
+    assert!(events.texts(level_warning()).iter().any(|t| t.starts_with("Multiple .bb files are due to be built which each provide virtual/x:\n  /q.bb\n  /p.bb\nA list of tasks")), "{:?}", events.texts(30));
 }
 
 fn level_warning() -> u32 {
