@@ -5,31 +5,31 @@
 //! reference does); [`DataStore::create_copy`] makes an independent one that shares storage until
 //! written.
 
+pub mod emit;
+mod error;
+mod expand;
+mod history;
+mod keys;
+mod pmap;
+mod read;
 mod runtime;
+mod store;
+pub mod text;
 mod value;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{DataError, Result};
+pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
 pub use value::{Object, StoreObject, Value, python_repr};
 
 use hz_diagnostics::Str;
-use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// A failed read or write.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum DataError {
-    /// Expansion of `var` failed; `chain` names the variables on the way, outermost first.
-    /// Its text is the reference's ExpansionError text.
-    #[error("Failure expanding variable {var}, expression was {expression} which triggered exception {cause}")]
-    Expansion { var: String, expression: String, cause: RuntimeError, chain: Vec<String> },
-    #[error("{0}")]
-    Runtime(#[from] RuntimeError),
-    /// "Overrides could not be expanded into a stable state after 5 iterations" and the like.
-    #[error("{0}")]
-    Other(String),
-}
-pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
 /// Where and how a value was set; recorded in the history while tracking is on.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +73,7 @@ pub struct Expansion {
     pub references: BTreeSet<Str>,
     pub execs: BTreeSet<Str>,
     pub contains: BTreeMap<Str, BTreeSet<Str>>,
-    /// `:remove` texts that are active, unexpanded -> the expansion of each.
+    /// `:remove` texts, unexpanded, that took a word away.
     pub removes: BTreeSet<Str>,
 }
 
@@ -89,73 +89,30 @@ pub struct HistoryEntry {
     pub func: Option<Str>,
 }
 
+/// A handle on a store; see the module's head. Reading is in `read.rs`, writing in `write.rs`,
+/// names in `keys.rs`, history in `history.rs`. May be used from any thread: one lock a store,
+/// which the thread that holds it may take again, as Python code in an expansion does.
 #[derive(Clone)]
-pub struct DataStore(Arc<()>);
+pub struct DataStore(Arc<store::Inner>);
 
-#[allow(unused_variables)]
 impl DataStore {
-    pub fn new(runtime: Arc<dyn Runtime>) -> DataStore { todo!() }
-    pub fn runtime(&self) -> Arc<dyn Runtime> { todo!() }
-    pub fn create_copy(&self) -> DataStore { todo!() }
+    pub fn new(runtime: Arc<dyn Runtime>) -> DataStore {
+        DataStore::from_state(runtime, store::State::new())
+    }
+    pub fn runtime(&self) -> Arc<dyn Runtime> {
+        self.0.runtime.clone()
+    }
+    /// An independent store with the same contents; shares everything until one of them writes.
+    pub fn create_copy(&self) -> DataStore {
+        let state = self.locked(|ctx| ctx.st.borrow().copy());
+        DataStore::from_state(self.runtime(), state)
+    }
     /// Tells stores apart while they live; a name for what `same` compares.
-    pub fn id(&self) -> usize { Arc::as_ptr(&self.0) as *const () as usize }
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as *const () as usize
+    }
     /// Same store (Python's `is`)?
-    pub fn same(&self, other: &DataStore) -> bool { Arc::ptr_eq(&self.0, &other.0) }
-
-    // -- reading
-    pub fn get_var(&self, name: &str, read: Read) -> Result<Option<Value>> { todo!() }
-    /// `d.getVar(name)` as text; None when unset.
-    pub fn get(&self, name: &str) -> Result<Option<Str>> { todo!() }
-    /// `d.getVar(name) or ""`.
-    pub fn get_or_empty(&self, name: &str) -> Result<Str> { todo!() }
-    pub fn get_raw(&self, name: &str) -> Option<Value> { todo!() }
-    pub fn get_flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> { todo!() }
-    /// Flag, expanded, as text.
-    pub fn flag_text(&self, name: &str, flag: &str) -> Result<Option<Str>> { todo!() }
-    /// `getVarFlags`: `expand` lists the flags to expand (None: none). Internal flags (those
-    /// starting with "_" and the `:append` records) only with `internal`. None: no flags at all.
-    pub fn get_flags(&self, name: &str, expand: Option<&[&str]>, internal: bool) -> Result<Option<IndexMap<Str, Value>>> { todo!() }
-    pub fn expand(&self, text: &str, varname: Option<&str>) -> Result<Str> { todo!() }
-    pub fn expand_with_refs(&self, text: &str, varname: Option<&str>) -> Result<Expansion> { todo!() }
-    /// getVarFlag(name, flag, expand=True, retparser=True): value and everything it touches.
-    /// `flag` is "_content" for the variable itself.
-    pub fn read_with_refs(&self, name: &str, flag: &str) -> Result<Expansion> { todo!() }
-    /// All names, in the order of the reference's iteration as far as it is defined.
-    pub fn keys(&self) -> Vec<Str> { todo!() }
-    pub fn local_keys(&self) -> Vec<Str> { todo!() }
-    pub fn contains(&self, name: &str) -> bool { todo!() }
-    pub fn has_overrides(&self, name: &str) -> bool { todo!() }
-    /// OVERRIDES split, in order; `need_overrides`.
-    pub fn overrides(&self) -> Result<Vec<Str>> { todo!() }
-    /// The `get_hash` of the configuration, BB_HASHCONFIG_IGNORE_VARS left out.
-    pub fn get_hash(&self) -> Result<String> { todo!() }
-
-    // -- writing
-    pub fn set_var(&self, name: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn append_var(&self, name: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn prepend_var(&self, name: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn del_var(&self, name: &str, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn rename_var(&self, name: &str, new: &str, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn set_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn append_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn prepend_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn del_flag(&self, name: &str, flag: &str, info: &SetInfo) -> Result<()> { todo!() }
-    pub fn set_flags(&self, name: &str, flags: &[(&str, Value)], info: &SetInfo) -> Result<()> { todo!() }
-    pub fn del_flags(&self, name: &str, info: &SetInfo) -> Result<()> { todo!() }
-    /// `setVarFilter`; None removes it.
-    pub fn set_filter(&self, name: &str, expr: Option<&str>) -> Result<()> { todo!() }
-    /// expandKeys: renames keys that hold `${`, telling of clashes through `Runtime::log`.
-    pub fn expand_keys(&self) -> Result<()> { todo!() }
-
-    // -- history
-    pub fn enable_tracking(&self) { todo!() }
-    pub fn disable_tracking(&self) { todo!() }
-    pub fn is_tracking(&self) -> bool { todo!() }
-    pub fn history(&self, name: &str) -> Vec<HistoryEntry> { todo!() }
-    pub fn history_record(&self, entry: HistoryEntry) { todo!() }
-    pub fn history_delete(&self, name: &str) { todo!() }
-    pub fn history_rename(&self, name: &str, new: &str) { todo!() }
-    /// Include history: enter/leave a file while it is evaluated.
-    pub fn include_enter(&self, file: &str) { todo!() }
-    pub fn include_leave(&self) { todo!() }
+    pub fn same(&self, other: &DataStore) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }

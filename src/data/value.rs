@@ -85,6 +85,21 @@ impl From<&str> for Value {
         Value::Str(s.into())
     }
 }
+impl From<Str> for Value {
+    fn from(s: Str) -> Self {
+        Value::Str(s)
+    }
+}
+impl From<bool> for Value {
+    fn from(b: bool) -> Self {
+        Value::Bool(b)
+    }
+}
+impl From<i64> for Value {
+    fn from(i: i64) -> Self {
+        Value::Int(i)
+    }
+}
 impl From<String> for Value {
     fn from(s: String) -> Self {
         Value::Str(s.into())

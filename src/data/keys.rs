@@ -1,0 +1,151 @@
+//! Everything that looks at the store as a whole: its names, renaming of unexpanded names, the
+//! configuration's hash.
+
+use crate::pmap::hash_name;
+use crate::store::{Ctx, Overrides, State, Var};
+use crate::{DataStore, RAW, Result, SetInfo, StoreObject, Value, python_repr, text};
+use hz_diagnostics::Str;
+use rustc_hash::FxHashSet;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Is the name one of the store's keys: has it something, or an active override variant?
+fn is_key(var: &Var, overrides: &Overrides) -> bool {
+    var.exists() || var.variants.iter().flat_map(|v| v.iter()).any(|(_, over)| overrides.all_active(over))
+}
+
+impl<'a> Ctx<'a> {
+    fn names(&self, want: impl Fn(&State, &Var) -> bool) -> Result<Vec<Str>> {
+        let overrides = self.overrides()?;
+        let st = self.st.borrow();
+        Ok(st.vars.iter().filter(|var| is_key(var, &overrides) && want(&st, var)).map(|var| var.name.clone()).collect())
+    }
+}
+
+impl DataStore {
+    /// All names, in no particular but always the same order (the reference's is that of a set).
+    pub fn keys(&self) -> Vec<Str> {
+        self.locked(|ctx| ctx.names(|_, _| true)).unwrap_or_else(|_| {
+            // OVERRIDES cannot be read: whoever reads it next will be told.
+            self.locked(|ctx| {
+                ctx.st.borrow().vars.iter().filter(|var| var.exists()).map(|var| var.name.clone()).collect()
+            })
+        })
+    }
+
+    /// The names written in this very store since it was made or copied.
+    pub fn local_keys(&self) -> Vec<Str> {
+        self.locked(|ctx| {
+            let st = ctx.st.borrow();
+            st.vars.iter().filter(|var| var.owner == st.id).map(|var| var.name.clone()).collect()
+        })
+    }
+
+    /// expandKeys: renames keys that hold `${`, telling of clashes through `Runtime::log`.
+    pub fn expand_keys(&self) -> Result<()> {
+        self.locked(|ctx| {
+            let candidates = ctx.st.borrow().dollar_names.clone();
+            let overrides = ctx.overrides()?;
+            let mut renames: BTreeMap<Str, Str> = BTreeMap::new();
+            for name in candidates.iter() {
+                let is_key =
+                    ctx.st.borrow().vars.get(hash_name(name), name).is_some_and(|var| is_key(var, &overrides));
+                if is_key {
+                    let expanded = ctx.expand_text(name, "", None)?;
+                    if expanded != *name {
+                        renames.insert(name.clone(), expanded);
+                    }
+                }
+            }
+            let info = SetInfo { file: Some("data.py".into()), func: Some("expandKeys".into()), ..SetInfo::default() };
+            for (name, expanded) in &renames {
+                if let Some(existing) = self.get_var(expanded, RAW)?
+                    && let Some(value) = self.get_var(name, RAW)?
+                {
+                    self.warn(&format!(
+                        "Variable key {name} ({}) replaces original key {expanded} ({}).",
+                        value.to_text(),
+                        existing.to_text()
+                    ));
+                }
+                self.rename_var(name, expanded, &info)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// `d.expandVarref(variable, parents)`: replaces `${variable}` by its unexpanded value in all
+    /// values (of names written in this store, unless `parents`).
+    pub fn expand_varref(&self, variable: &str, parents: bool) -> Result<()> {
+        let reference = format!("${{{variable}}}");
+        let Some(Value::Str(value)) = self.get_var(variable, RAW)? else { return Ok(()) };
+        for name in if parents { self.keys() } else { self.local_keys() } {
+            if let Some(Value::Str(text)) = self.get_var(&name, RAW)?
+                && text.contains(&reference)
+            {
+                self.set_var(&name, text.replace(&reference, &value), &SetInfo::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The `get_hash` of the configuration, BB_HASHCONFIG_IGNORE_VARS left out: covers what the
+    /// reference's covers (values, flags, tasks, handlers, anonymous functions) and changes when
+    /// any of it does.
+    pub fn get_hash(&self) -> Result<String> {
+        let d = self.create_copy();
+        d.expand_keys()?;
+        let ignored = d.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
+        let ignored: FxHashSet<&str> = text::words(&ignored).collect();
+        let mut data: BTreeMap<String, String> = BTreeMap::new();
+        for name in d.keys() {
+            if name.starts_with("__") || ignored.contains(&*name) {
+                continue;
+            }
+            data.insert(name.to_string(), stable_repr(&d.get_var(&name, RAW)?)?);
+            for (flag, value) in d.get_flags(&name, Some(&["vardepvalue"]), true)?.unwrap_or_default() {
+                if &*flag != "_content" {
+                    data.insert(format!("{name}[{flag}]"), stable_repr(&Some(value))?);
+                }
+            }
+        }
+        for name in ["__BBTASKS", "__BBANONFUNCS", "__BBHANDLERS"] {
+            let value = d.get_var(name, RAW)?;
+            if name == "__BBANONFUNCS"
+                && let Some(Value::List(functions)) = &value
+            {
+                for function in functions.iter().map(Value::to_text) {
+                    data.insert(function.to_string(), stable_repr(&d.get_var(&function, RAW)?)?);
+                }
+            }
+            data.insert(name.to_string(), stable_repr(&value)?);
+        }
+        let mut hasher = Sha256::new();
+        for (name, value) in &data {
+            hasher.update(python_repr(name));
+            hasher.update(b"=");
+            hasher.update(value);
+            hasher.update(b"\n");
+        }
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// Text of a value that is the same in every process. A store within the store counts by its own
+/// hash; what is false counts as nothing.
+fn stable_repr(value: &Option<Value>) -> Result<String> {
+    Ok(match value {
+        None => "''".into(),
+        Some(Value::Set(set)) => {
+            let mut items: Vec<&Str> = set.iter().collect();
+            items.sort();
+            format!("{items:?}")
+        }
+        Some(Value::Object(object)) => match object.as_any().downcast_ref::<StoreObject>() {
+            Some(store) => store.0.get_hash()?,
+            None => python_repr(&object.to_text()),
+        },
+        Some(value) if !value.is_true() => "''".into(),
+        Some(value) => value.repr(),
+    })
+}

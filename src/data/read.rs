@@ -1,0 +1,603 @@
+//! Reading: which value a name has now, its flags, and what reading it touched.
+
+use crate::error::type_name;
+use crate::expand::Refs;
+use crate::pmap::hash_name;
+use crate::store::{Ctx, Operation, Overrides, State, Var};
+use crate::text::Keyword;
+use crate::{DataError, DataStore, Expansion, RAW, Read, Result, Value, text};
+use hz_diagnostics::Str;
+use indexmap::IndexMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A look at a variable that needs no work.
+pub(crate) enum Quick<'a> {
+    Value(Option<&'a Value>),
+    Slow,
+}
+
+/// A value read in full.
+struct Outcome {
+    /// Operations applied, not expanded.
+    raw: Option<Value>,
+    /// Expanded, words removed and, if the read asked for expansion, filtered.
+    value: Option<Value>,
+    /// `:remove` texts that took something away.
+    removes: Vec<Str>,
+    full: Option<Arc<Expansion>>,
+}
+
+/// Python's None is no value.
+fn some(value: Option<&Value>) -> Option<&Value> {
+    value.filter(|v| !matches!(v, Value::None))
+}
+
+fn truthy(value: &Option<Value>) -> bool {
+    value.as_ref().is_some_and(Value::is_true)
+}
+
+/// Name before the first colon: what filters are set for.
+fn base_name(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+/// Python's `first + second`.
+pub(crate) fn concat(first: &Value, second: &Value) -> Result<Value> {
+    match (first, second) {
+        (Value::Str(a), Value::Str(b)) => {
+            let mut text = String::with_capacity(a.len() + b.len());
+            text.push_str(a);
+            text.push_str(b);
+            Ok(text.into())
+        }
+        (Value::List(a), Value::List(b)) => Ok(Value::List(Arc::new(a.iter().chain(b.iter()).cloned().collect()))),
+        (Value::Int(a), Value::Int(b)) if a.checked_add(*b).is_some() => Ok(Value::Int(a + b)),
+        (Value::Str(_), other) => {
+            Err(DataError::python("TypeError", format!("can only concatenate str (not \"{}\") to str", type_name(other))))
+        }
+        (Value::List(_), other) => {
+            Err(DataError::python("TypeError", format!("can only concatenate list (not \"{}\") to list", type_name(other))))
+        }
+        (a, b) => Err(DataError::python(
+            "TypeError",
+            format!("unsupported operand type(s) for +: '{}' and '{}'", type_name(a), type_name(b)),
+        )),
+    }
+}
+
+impl State {
+    /// The expanded value of `name` if it is at hand: cached, plain or missing. With `collecting`
+    /// values that were expanded without noting references are not enough.
+    #[inline]
+    pub fn quick(&self, hash: u64, name: &str, collecting: bool) -> Quick<'_> {
+        if let Some(cached) = self.cached(hash, name)
+            && (!collecting || cached.full.is_some())
+        {
+            return Quick::Value(some(cached.value.as_ref()));
+        }
+        let Some(var) = self.vars.get(hash, name) else { return Quick::Value(None) };
+        if var.dollar || var.variants.is_some() || var.has_operations() || !self.filters.is_empty() {
+            return Quick::Slow;
+        }
+        Quick::Value(some(var.content.as_ref().or(var.weak.as_ref())))
+    }
+}
+
+impl<'a> Ctx<'a> {
+    /// The value of a variable. A cached expansion counts even where the read asks for less than
+    /// a cached read would have given; that is what the reference does.
+    pub fn content(&self, name: &str, hash: u64, read: Read) -> Result<Option<Value>> {
+        if read.expand && !read.noweakdefault {
+            let st = self.st.borrow();
+            if let Some(cached) = st.cached(hash, name)
+                && (st.collecting == 0 || cached.full.is_some())
+            {
+                return Ok(some(cached.value.as_ref()).cloned());
+            }
+        }
+        if !read.expand {
+            return Ok(self.raw_content(name, hash, read)?.0);
+        }
+        let collecting = self.st.borrow().collecting > 0;
+        Ok(self.full_content(name, hash, read, collecting)?.value)
+    }
+
+    /// Operations applied, not expanded; and the removes an override variant brings along.
+    fn raw_content(&self, name: &str, hash: u64, read: Read) -> Result<(Option<Value>, Vec<Str>)> {
+        let Some(var) = self.st.borrow().vars.get(hash, name).cloned() else { return Ok((None, Vec::new())) };
+        let mut value = None;
+        let mut carried = Vec::new();
+        if !read.parsing
+            && let Some(variants) = &var.variants
+        {
+            let overrides = self.overrides()?;
+            if let Some(variant) = pick_variant(variants, &overrides) {
+                (value, carried) = self.variant_content(variant)?;
+            }
+        }
+        if value.is_none() {
+            let own = match &var.content {
+                Some(content) => Some(content),
+                None if !read.noweakdefault => var.weak.as_ref(),
+                None => None,
+            };
+            value = some(own).cloned();
+        }
+        if !read.parsing && (var.operations[0].is_some() || var.operations[1].is_some()) {
+            let overrides = self.overrides()?;
+            value = apply_operations(value, &var, &overrides)?;
+        }
+        Ok((value, carried))
+    }
+
+    /// The value of an override variant on behalf of the plain name, unexpanded, and which removes
+    /// of the variant took something out of its expansion. The expansion itself is only made
+    /// where it can matter.
+    fn variant_content(&self, variant: &Str) -> Result<(Option<Value>, Vec<Str>)> {
+        let hash = hash_name(variant);
+        if let Some(full) = self.st.borrow().cached(hash, variant).and_then(|c| c.full.clone()) {
+            return Ok((full.unexpanded.clone(), full.removes.iter().cloned().collect()));
+        }
+        let (raw, carried) = self.raw_content(variant, hash, RAW)?;
+        let removes = {
+            let st = self.st.borrow();
+            !carried.is_empty()
+                || st.vars.get(hash, variant).is_some_and(|var| !var.operations(Keyword::Remove).is_empty())
+        };
+        let filtered = self.st.borrow().filters.contains_key(base_name(variant));
+        if !(removes && truthy(&raw)) && !filtered {
+            return Ok((raw, Vec::new()));
+        }
+        let outcome = self.full_content(variant, hash, RAW, false)?;
+        Ok((outcome.raw, outcome.removes))
+    }
+
+    /// Reads a variable with its expansion, whether or not the caller asks for the expanded value
+    /// (`read.expand`: that decides about filters, and whether an empty raw value is looked at
+    /// for removes). The result is cached.
+    fn full_content(&self, name: &str, hash: u64, read: Read, collect: bool) -> Result<Outcome> {
+        let earlier = {
+            let st = self.st.borrow();
+            let cached = if read.noweakdefault { None } else { st.cached(hash, name) };
+            cached.map(|cached| (st.generation, cached.value.clone()))
+        };
+        let (raw, carried) = self.raw_content(name, hash, read)?;
+        let mut refs = collect.then(Refs::default);
+        let mut value = match &raw {
+            Some(Value::Str(source)) => Some(Value::Str(self.expand_text(source, name, refs.as_mut())?)),
+            other => other.clone(),
+        };
+
+        let mut hits = Vec::new();
+        if !read.parsing && truthy(if read.expand { &value } else { &raw }) {
+            let mut removes = carried;
+            let var = self.st.borrow().vars.get(hash, name).cloned();
+            if let Some(var) = &var
+                && let Some(own) = &var.operations[Keyword::Remove as usize]
+            {
+                let overrides = self.overrides()?;
+                for operation in own.iter().filter(|op| overrides.applies(&op.condition)) {
+                    let text = operation.value.to_text();
+                    if !removes.contains(&text) {
+                        removes.push(text);
+                    }
+                }
+            }
+            if !removes.is_empty() {
+                let Some(Value::Str(source)) = &value else {
+                    let class = value.as_ref().map_or("NoneType", type_name);
+                    let text = format!("expected string or bytes-like object, got '{class}'");
+                    return Err(DataError::python("TypeError", text));
+                };
+                let expanded: Vec<(Str, Str)> = removes
+                    .into_iter()
+                    .map(|remove| Ok((remove.clone(), self.expand_text(&remove, "", None)?)))
+                    .collect::<Result<_>>()?;
+                let (left, taken) = remove_words(source, &expanded);
+                if let Some(left) = left {
+                    value = Some(left.into());
+                }
+                hits = taken;
+            }
+        }
+
+        if read.expand && truthy(&value) {
+            let filter = {
+                let st = self.st.borrow();
+                if st.filters.is_empty() { None } else { st.filters.get(base_name(name)).cloned() }
+            };
+            if let Some(expression) = filter.as_deref().map(str::trim).filter(|e| !e.is_empty())
+                && let Some(before) = value.as_ref().map(Value::to_text)
+            {
+                let after = self.store.0.runtime.apply_filter(self.store, name, &before, expression)?;
+                value = Some(Value::Str(after));
+            }
+        }
+
+        if let Some((generation, earlier)) = earlier
+            && generation == self.st.borrow().generation
+        {
+            // Somebody has read it before, without references: the value stays the one they saw.
+            value = earlier;
+        }
+        let mut full = None;
+        if let Some(refs) = refs {
+            let mut expansion = refs.into_expansion(value.clone(), raw.clone());
+            expansion.removes = hits.iter().cloned().collect();
+            full = Some(Arc::new(expansion));
+        }
+        if !read.noweakdefault {
+            let mut st = self.st.borrow_mut();
+            let known = st.vars.get(hash, name).map(|var| var.name.clone());
+            if let Some(known) = known {
+                st.put_cache(hash, known, value.clone(), full.clone());
+            }
+        }
+        Ok(Outcome { raw, value, removes: hits, full })
+    }
+
+    /// The active overrides, worked out if a variable they depend on was written.
+    pub fn overrides(&self) -> Result<Arc<Overrides>> {
+        {
+            let st = self.st.borrow();
+            if let Some(overrides) = &st.overrides {
+                return Ok(overrides.clone());
+            }
+            if st.in_override {
+                return Ok(Arc::default());
+            }
+        }
+        // Nobody asks for the references of OVERRIDES here, and what was read before must be found.
+        let collecting = std::mem::take(&mut self.st.borrow_mut().collecting);
+        let result = self.settle_overrides();
+        let mut st = self.st.borrow_mut();
+        st.collecting = collecting;
+        if result.is_err() {
+            st.in_override = false;
+            st.overrides = None;
+        }
+        drop(st);
+        result
+    }
+
+    fn settle_overrides(&self) -> Result<Arc<Overrides>> {
+        let name = "OVERRIDES";
+        let hash = hash_name(name);
+        let read = || -> Result<Str> {
+            let value = self.content(name, hash, Read::default())?;
+            Ok(value.filter(Value::is_true).map_or_else(|| "".into(), |value| value.to_text()))
+        };
+        let mut tried = Vec::new();
+        for _ in 0..5 {
+            {
+                // Reading OVERRIDES may come back here: nothing is active meanwhile.
+                let mut st = self.st.borrow_mut();
+                st.in_override = true;
+                st.overrides = Some(Arc::default());
+            }
+            let text = read()?;
+            let overrides = Arc::new(Overrides::new(&text));
+            {
+                let mut st = self.st.borrow_mut();
+                st.overrides = Some(overrides.clone());
+                st.in_override = false;
+                st.forget_expansions();
+            }
+            let again = read()?;
+            if again == text {
+                return Ok(overrides);
+            }
+            self.st.borrow_mut().overrides = Some(Arc::new(Overrides::new(&again)));
+            let list: Vec<Value> = overrides.list.iter().cloned().map(Value::Str).collect();
+            tried.push(Value::List(Arc::new(list)).repr());
+        }
+        self.store.fatal(&format!(
+            "Overrides could not be expanded into a stable state after 5 iterations, overrides must be being referenced by other overridden variables in some recursive fashion. Please provide your configuration to bitbake-devel so we can laugh, er, I mean try and understand how to make it work. The list of failing override expansions: {}",
+            tried.join("\n")
+        ))
+    }
+
+    /// `VAR[flag]`, from the cache or expanded now.
+    fn flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> {
+        let Some(value) = self.flag_value(name, flag, read.noweakdefault) else { return Ok(None) };
+        let source = match value {
+            Value::Str(source) if read.expand && text::has_expansion(&source) => source,
+            other => return Ok(Some(other)),
+        };
+        let cache_name = format!("{name}[{flag}]");
+        let hash = hash_name(&cache_name);
+        if !read.noweakdefault
+            && let Some(cached) = self.st.borrow().cached(hash, &cache_name)
+        {
+            return Ok(cached.value.clone());
+        }
+        let value = Value::Str(self.expand_text(&source, &cache_name, None)?);
+        if !read.noweakdefault {
+            self.st.borrow_mut().put_cache(hash, cache_name.into(), Some(value.clone()), None);
+        }
+        Ok(Some(value))
+    }
+
+    /// The flag as stored; None also for a stored None.
+    fn flag_value(&self, name: &str, flag: &str, noweakdefault: bool) -> Option<Value> {
+        let st = self.st.borrow();
+        let var = st.vars.get(hash_name(name), name)?;
+        if let Some(keyword) = Keyword::of(flag) {
+            return var.operations[keyword as usize].as_deref().map(|list| operations_value(list));
+        }
+        let value = match flag {
+            "_defaultval" => var.weak.as_ref(),
+            _ => var.flag(flag),
+        };
+        let value = value.or_else(|| {
+            let weak = || var.flags.iter().find(|(n, _)| n.strip_prefix("_defaultval_flag_") == Some(flag));
+            if noweakdefault { None } else { weak().map(|(_, value)| value) }
+        });
+        some(value).cloned()
+    }
+
+    fn read_with_refs(&self, name: &str, flag: &str, read: Read) -> Result<Arc<Expansion>> {
+        if flag != "_content" {
+            let value = self.flag_value(name, flag, read.noweakdefault);
+            let Some(Value::Str(source)) = &value else {
+                return Ok(Arc::new(Refs::default().into_expansion(value.clone(), value)));
+            };
+            let cache_name: Str = format!("{name}[{flag}]").into();
+            let hash = hash_name(&cache_name);
+            if !read.noweakdefault
+                && let Some(full) = self.st.borrow().cached(hash, &cache_name).and_then(|c| c.full.clone())
+            {
+                return Ok(full);
+            }
+            let mut refs = Refs::default();
+            let expanded = Value::Str(self.expand_text(source, &cache_name, Some(&mut refs))?);
+            let full = Arc::new(refs.into_expansion(Some(expanded.clone()), value));
+            if !read.noweakdefault {
+                self.st.borrow_mut().put_cache(hash, cache_name, Some(expanded), Some(full.clone()));
+            }
+            return Ok(full);
+        }
+        let hash = hash_name(name);
+        if !read.noweakdefault
+            && let Some(full) = self.st.borrow().cached(hash, name).and_then(|c| c.full.clone())
+        {
+            return Ok(full);
+        }
+        let outcome = self.full_content(name, hash, read, true)?;
+        Ok(outcome.full.unwrap_or_default())
+    }
+}
+
+/// `:append` and the like as the list of [value, override] pairs Python sees.
+pub(crate) fn operations_value(list: &[Operation]) -> Value {
+    let pair = |op: &Operation| {
+        let condition = op.condition.clone().map_or(Value::None, Value::Str);
+        Value::List(Arc::new(vec![op.value.clone(), condition]))
+    };
+    Value::List(Arc::new(list.iter().map(pair).collect()))
+}
+
+fn apply_operations(value: Option<Value>, var: &Var, overrides: &Overrides) -> Result<Option<Value>> {
+    let mut value = value;
+    for keyword in [Keyword::Append, Keyword::Prepend] {
+        for operation in var.operations(keyword).iter().filter(|op| overrides.applies(&op.condition)) {
+            let before = value.unwrap_or_else(|| "".into());
+            value = Some(match keyword {
+                Keyword::Append => concat(&before, &operation.value)?,
+                _ => concat(&operation.value, &before)?,
+            });
+        }
+    }
+    Ok(value)
+}
+
+/// The active override variant that wins, as its whole name.
+fn pick_variant<'v>(variants: &'v [(Str, Str)], overrides: &Overrides) -> Option<&'v Str> {
+    let active = || variants.iter().filter(|(_, o)| overrides.all_active(o));
+    if active().all(|(_, o)| !o.contains(':')) {
+        // The last to come first in OVERRIDES; of two names for one override the later.
+        return active().max_by_key(|(_, o)| overrides.position.get(o)).map(|(name, _)| name);
+    }
+    // Combinations lose the overrides they name, one by one in the order of OVERRIDES, until one
+    // is left, which then counts as itself.
+    let mut left: IndexMap<String, &Str> = IndexMap::new();
+    for (name, o) in active() {
+        left.insert(o.to_string(), name);
+    }
+    let mut winner = None;
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for one in &overrides.list {
+            let suffix = format!(":{one}");
+            for key in left.keys().cloned().collect::<Vec<_>>() {
+                if key.ends_with(&suffix) {
+                    if let Some(name) = left.shift_remove(&key) {
+                        left.insert(key.replace(&suffix, ""), name);
+                        changed = true;
+                    }
+                } else if key == **one {
+                    winner = left.shift_remove(&key);
+                }
+            }
+        }
+    }
+    winner
+}
+
+/// `source` without the words of `removes` (original, expanded); None if nothing matched. And the
+/// removes that matched.
+fn remove_words(source: &str, removes: &[(Str, Str)]) -> (Option<String>, Vec<Str>) {
+    let removes: Vec<(&Str, Vec<&str>)> = removes.iter().map(|(o, e)| (o, text::words(e).collect())).collect();
+    let mut hits: Vec<Str> = Vec::new();
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while !rest.is_empty() {
+        let end = rest.find(text::is_space).unwrap_or(rest.len());
+        let word = &rest[..end];
+        let mut gone = false;
+        for (original, words) in &removes {
+            if words.contains(&word) {
+                gone = true;
+                if !hits.contains(original) {
+                    hits.push((*original).clone());
+                }
+            }
+        }
+        if !gone {
+            out.push_str(word);
+        }
+        rest = &rest[end..];
+        if let Some(space) = rest.chars().next() {
+            out.push(space);
+            rest = &rest[space.len_utf8()..];
+        }
+    }
+    if hits.is_empty() { (None, hits) } else { (Some(out), hits) }
+}
+
+impl DataStore {
+    /// `d.getVar(name, expand, noweakdefault, parsing)`.
+    pub fn get_var(&self, name: &str, read: Read) -> Result<Option<Value>> {
+        let hash = hash_name(name);
+        self.locked(|ctx| {
+            if read.expand && !read.noweakdefault && !read.parsing {
+                let st = ctx.st.borrow();
+                if let Quick::Value(value) = st.quick(hash, name, st.collecting > 0) {
+                    return Ok(value.cloned());
+                }
+            }
+            ctx.content(name, hash, read)
+        })
+    }
+
+    /// `d.getVar(name)` as text; None when unset.
+    pub fn get(&self, name: &str) -> Result<Option<Str>> {
+        Ok(self.get_var(name, Read::default())?.map(|value| value.to_text()))
+    }
+
+    /// `d.getVar(name) or ""`.
+    pub fn get_or_empty(&self, name: &str) -> Result<Str> {
+        let value = self.get_var(name, Read::default())?.filter(Value::is_true);
+        Ok(value.map_or_else(|| "".into(), |value| value.to_text()))
+    }
+
+    /// `d.getVar(name, False)`; None also if an override variant could not be worked out.
+    pub fn get_raw(&self, name: &str) -> Option<Value> {
+        self.get_var(name, RAW).ok().flatten()
+    }
+
+    /// `d.getVarFlag(name, flag, expand, noweakdefault, parsing)`.
+    pub fn get_flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> {
+        match flag {
+            "_content" => self.get_var(name, read),
+            "" => {
+                self.warn("Calling getVarFlag with flag unset is invalid");
+                Ok(None)
+            }
+            _ => self.locked(|ctx| ctx.flag(name, flag, read)),
+        }
+    }
+
+    /// Flag, expanded, as text.
+    pub fn flag_text(&self, name: &str, flag: &str) -> Result<Option<Str>> {
+        Ok(self.get_flag(name, flag, Read::default())?.map(|value| value.to_text()))
+    }
+
+    /// `bb.utils.to_boolean(d.getVarFlag(name, flag))`; what is neither true nor false counts as
+    /// false.
+    pub fn flag_is_true(&self, name: &str, flag: &str) -> Result<bool> {
+        Ok(match self.get_flag(name, flag, Read::default())? {
+            None => false,
+            Some(Value::Str(text)) => text::to_boolean(&text).unwrap_or(false),
+            Some(value) => value.is_true(),
+        })
+    }
+
+    /// `getVarFlags`: `expand` lists the flags to expand (None: none). Internal flags (those
+    /// starting with "_" and the `:append` records) only with `internal`. None: no flags at all.
+    pub fn get_flags(
+        &self,
+        name: &str,
+        expand: Option<&[&str]>,
+        internal: bool,
+    ) -> Result<Option<IndexMap<Str, Value>>> {
+        self.locked(|ctx| {
+            let Some(var) = ctx.st.borrow().vars.get(hash_name(name), name).cloned() else { return Ok(None) };
+            let mut flags: IndexMap<Str, Value> = IndexMap::with_capacity(var.flags.len());
+            if internal {
+                if let Some(content) = &var.content {
+                    flags.insert("_content".into(), content.clone());
+                }
+                if let Some(weak) = &var.weak {
+                    flags.insert("_defaultval".into(), weak.clone());
+                }
+                for keyword in Keyword::ALL {
+                    if let Some(list) = &var.operations[keyword as usize] {
+                        flags.insert(keyword.text().into(), operations_value(list));
+                    }
+                }
+            }
+            for (flag, value) in &var.flags {
+                if internal {
+                    flags.insert(flag.clone(), value.clone());
+                } else if let Some(weak) = flag.strip_prefix("_defaultval_flag_") {
+                    if var.flag(weak).is_none() {
+                        flags.insert(weak.into(), value.clone());
+                    }
+                } else if !flag.starts_with(['_', ':']) {
+                    flags.insert(flag.clone(), value.clone());
+                }
+            }
+            for &flag in expand.unwrap_or_default() {
+                if let Some(Value::Str(source)) = flags.get(flag)
+                    && text::has_expansion(source)
+                {
+                    let expanded = ctx.expand_text(&source.clone(), &format!("{name}[{flag}]"), None)?;
+                    flags.insert(flag.into(), Value::Str(expanded));
+                }
+            }
+            Ok((!flags.is_empty()).then_some(flags))
+        })
+    }
+
+    /// getVarFlag(name, flag, expand=False, retparser=True), as dependency analysis reads: the
+    /// expanded value (`value`), the unexpanded one and everything the expansion touches. `flag`
+    /// is "_content" for the variable itself. Filters do not apply, as in the reference, unless an
+    /// earlier plain read left its filtered result behind.
+    pub fn read_with_refs(&self, name: &str, flag: &str) -> Result<Expansion> {
+        self.read_shared_with_refs(name, flag, RAW).map(Arc::unwrap_or_clone)
+    }
+
+    /// [`Self::read_with_refs`] without a copy of the sets, and for other kinds of reads: with
+    /// `read.expand` filters apply.
+    pub fn read_shared_with_refs(&self, name: &str, flag: &str, read: Read) -> Result<Arc<Expansion>> {
+        self.locked(|ctx| {
+            ctx.st.borrow_mut().collecting += 1;
+            let result = ctx.read_with_refs(name, flag, read);
+            ctx.st.borrow_mut().collecting -= 1;
+            result
+        })
+    }
+
+    /// `d.getVar(name, False) is not None`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get_raw(name).is_some()
+    }
+
+    /// Was any override variant of the name ever set?
+    pub fn has_overrides(&self, name: &str) -> bool {
+        self.locked(|ctx| ctx.st.borrow().vars.get(hash_name(name), name).is_some_and(|var| var.variants.is_some()))
+    }
+
+    /// OVERRIDES split, in order; `need_overrides`.
+    pub fn overrides(&self) -> Result<Vec<Str>> {
+        self.locked(|ctx| Ok(ctx.overrides()?.list.clone()))
+    }
+}
+
+/// References as a set, for those who only want them.
+pub(crate) fn dependencies(refs: &Refs) -> BTreeSet<Str> {
+    refs.references.iter().chain(refs.contains.keys()).cloned().collect()
+}
