@@ -142,9 +142,22 @@ pub fn emit(event: Event) {
     }
 }
 
+static LOG_TAP: Mutex<Option<fn(&LogRecord)>> = Mutex::new(None);
+
+/// Sets (or with None takes away) a function that sees every record of `log` before it is emitted:
+/// a task's process writes them into the task's log. Records of Python's loggers do not come here.
+pub fn set_log_tap(tap: Option<fn(&LogRecord)>) {
+    *LOG_TAP.lock().unwrap_or_else(|e| e.into_inner()) = tap;
+}
+
 /// Emits a log record of `BitBake.<domain>` (`domain` empty: `BitBake`).
 pub fn log(level: u32, domain: &str, message: impl Into<String>) {
     let logger = if domain.is_empty() { "BitBake".into() } else { format!("BitBake.{domain}") };
-    emit(Event::Log(LogRecord { level, logger, message: message.into(), pid: std::process::id() as i32, taskpid: None, fn_: None }));
+    let record = LogRecord { level, logger, message: message.into(), pid: std::process::id() as i32, taskpid: None, fn_: None };
+    let tap = *LOG_TAP.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(tap) = tap {
+        tap(&record);
+    }
+    emit(Event::Log(record));
 }
 
