@@ -1,8 +1,18 @@
 //! Python for metadata: the RustPython VM, the native modules behind `bb.*`, and the calls of
 //! metadata functions.
 
+pub mod convert;
+pub mod errors;
 pub mod events_module;
+pub mod inline;
+mod metadata;
+pub mod modules;
+mod plain;
+mod pylibs;
+pub mod runtime;
+pub mod store;
 pub mod utils;
 pub mod vm;
 
-pub use vm::{Options, Python, enter, start};
+pub use runtime::{PythonRuntime, call_python_function, shared};
+pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, start};

@@ -7,6 +7,7 @@ use rustpython_vm::builtins::PyModuleDef;
 use rustpython_vm::common::rc::PyRc;
 use rustpython_vm::frozen::FrozenLib;
 use rustpython_vm::vm::thread::{current_vm_is_set, with_current_vm};
+use rustpython_vm::function::{FuncArgs, KwArgs};
 use rustpython_vm::{Interpreter, Settings, VirtualMachine};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
@@ -21,6 +22,9 @@ pub struct Options {
     pub argv: Vec<String>,
     /// Directory to take `pylib/` from instead of the frozen modules.
     pub pylib: Option<PathBuf>,
+    /// Directory for compiled modules of the layers' libraries (nothing is ever written into a
+    /// layer). None: they are compiled at each start.
+    pub pycache: Option<PathBuf>,
 }
 
 /// The VM of this process.
@@ -54,7 +58,7 @@ fn build(options: Options) -> Interpreter {
     settings.ignore_environment = true;
     settings.user_site_directory = false;
     settings.import_site = false;
-    settings.write_bytecode = false;
+    settings.write_bytecode = options.pycache.is_some();
     settings.safe_path = true;
     settings.install_signal_handlers = false;
     settings.allow_external_library = true;
@@ -63,6 +67,8 @@ fn build(options: Options) -> Interpreter {
     let builder = Interpreter::builder(settings);
     let stdlib = rustpython_stdlib::stdlib_module_defs(&builder.ctx);
     let mut own = NATIVE.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    own.push(crate::store::module_def(&builder.ctx));
+    own.push(crate::modules::module_def(&builder.ctx));
     own.push(crate::utils::module_def(&builder.ctx));
     own.push(crate::events_module::module_def(&builder.ctx));
     let mut builder = builder
@@ -72,27 +78,97 @@ fn build(options: Options) -> Interpreter {
     if pylib.is_none() {
         builder = builder.add_frozen_modules(PYLIB);
     }
-    builder
+    let interpreter = builder
         .init_hook(move |vm| {
             if let Some(state) = PyRc::get_mut(&mut vm.state) {
                 let paths = &mut state.config.paths;
-                paths.stdlib_dir = Some(rustpython_pylib::LIB_PATH.to_owned());
-                if let Some(dir) = pylib {
-                    paths.module_search_paths.insert(0, dir.to_string_lossy().into_owned());
+                // Metadata runs `sys.executable` for real: it has to be the host's Python.
+                if let Some(host) = host_python() {
+                    paths.executable = host.to_string_lossy().into_owned();
                 }
+                paths.stdlib_dir = None;
+                paths.module_search_paths = pylib.iter().map(|dir| dir.to_string_lossy().into_owned()).collect();
             }
         })
-        .build()
+        .build();
+    interpreter.enter(|vm| {
+        if let Some(dir) = &options.pycache {
+            let _ = vm.sys_module.set_attr("pycache_prefix", vm.ctx.new_str(dir.to_string_lossy().into_owned()), vm);
+        }
+        // Output of Python and of the commands it runs goes to the same logs, in order.
+        for stream in ["stdout", "stderr"] {
+            let arguments = KwArgs::new([("line_buffering".to_string().into(), vm.ctx.new_bool(true).into())].into_iter().collect());
+            let stream = vm.sys_module.get_attr(stream, vm);
+            let _ = stream.and_then(|stream| stream.get_attr("reconfigure", vm)).and_then(|f| f.call(FuncArgs::new(vec![], arguments), vm));
+        }
+    });
+    interpreter
+}
+
+/// `python3` of the PATH.
+fn host_python() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join("python3")).find(|file| file.is_file())
 }
 
 impl Python {
     /// Runs `f` with the VM entered; nests freely.
     pub fn enter<R>(&self, f: impl FnOnce(&VirtualMachine) -> R) -> R {
-        if current_vm_is_set() { with_current_vm(f) } else { self.interpreter.enter(f) }
+        if current_vm_is_set() {
+            return with_current_vm(f);
+        }
+        match PYTHON.get() {
+            Some((_, thread)) if *thread != std::thread::current().id() => self.interpreter.new_thread().run(f),
+            _ => self.interpreter.enter(f),
+        }
     }
 }
 
 /// `start` with the default options, then `enter`.
 pub fn enter<R>(f: impl FnOnce(&VirtualMachine) -> R) -> R {
-    start(Options::default()).enter(f)
+    match PYTHON.get() {
+        Some((python, _)) => python.enter(f),
+        None => start(Options::default()).enter(f),
+    }
+}
+
+/// Writes out what Python code has printed so far.
+pub fn flush() {
+    if PYTHON.get().is_none() {
+        return;
+    }
+    enter(|vm| {
+        for stream in ["stdout", "stderr"] {
+            let _ = vm.sys_module.get_attr(stream, vm).and_then(|stream| vm.call_method(&stream, "flush", ()));
+        }
+    });
+}
+
+/// Which side of a fork this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForkResult {
+    /// The child's process id.
+    Parent(i32),
+    Child,
+}
+
+/// fork(2). With the VM running, its own hooks run before and after, so that both sides can go on
+/// using Python. The process must have no other thread.
+pub fn fork() -> std::io::Result<ForkResult> {
+    let pid = if PYTHON.get().is_some() {
+        flush();
+        enter(|vm| {
+            let forked = vm.import("os", 0).and_then(|os| vm.call_method(&os, "fork", ()));
+            forked
+                .and_then(|pid| pid.try_into_value::<i32>(vm))
+                .map_err(|error| std::io::Error::other(crate::errors::message(vm, &error)))
+        })?
+    } else {
+        // SAFETY: one thread, so the child may run on as the parent would have.
+        match unsafe { libc::fork() } {
+            -1 => return Err(std::io::Error::last_os_error()),
+            pid => pid,
+        }
+    };
+    Ok(if pid == 0 { ForkResult::Child } else { ForkResult::Parent(pid) })
 }

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         }
     };
     let python = hz_python::start(hz_python::Options { argv: args, ..Default::default() });
-    python.enter(|vm| {
+    let status = python.enter(|vm| {
         let scope = vm.new_scope_with_main().expect("__main__");
         let result = vm
             .compile(&text, Mode::Exec, &file)
@@ -41,5 +41,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    hz_python::flush();
+    status
 }

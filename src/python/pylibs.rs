@@ -1,0 +1,273 @@
+//! `addpylib`: imports a layer's Python library and collects the source text of its functions and
+//! classes, which signatures hash.
+//!
+//! The text is what the inspection module of Python 3.9 to 3.12 returns: from the first decorator
+//! to the last line of the body, with the comment lines that follow at the body's indentation.
+
+use crate::metadata::context;
+use hz_data::LibFunction;
+use hz_diagnostics::Str;
+use ruff_python_ast::visitor::{Visitor, walk_stmt};
+use ruff_python_ast::Stmt;
+use ruff_text_size::Ranged;
+use rustpython_vm::builtins::{PyFunction, PyType};
+use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+
+/// Imports `namespace` from `dir` with all it names in BBIMPORTS.
+pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<Vec<LibFunction>> {
+    let path = vm.sys_module.get_attr("path", vm)?;
+    let known: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
+    if !known.iter().any(|known| known == dir) {
+        vm.call_method(&path, "append", (dir.to_string(),))?;
+    }
+    let context = context(vm)?;
+    let module = vm.import(&vm.ctx.new_str(namespace), 0)?;
+    context.set_item(namespace, module.clone(), vm)?;
+    let mut found = Vec::new();
+    let imports: Vec<String> = match vm.get_attribute_opt(&module, vm.ctx.intern_str("BBIMPORTS"))? {
+        Some(names) => names.try_to_value(vm)?,
+        None => Vec::new(),
+    };
+    for name in imports {
+        let dotted = format!("{namespace}.{name}");
+        context.set_item(namespace, vm.import(&vm.ctx.new_str(&*dotted), 0)?, vm)?;
+        let loaded = module.get_attr(&vm.ctx.new_str(name), vm)?;
+        collect(vm, &loaded, &dotted, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// The functions and classes of one module that its own file defines.
+fn collect(vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut Vec<LibFunction>) -> PyResult<()> {
+    let file: String = module.get_attr("__file__", vm)?.try_into_value(vm)?;
+    let text = std::fs::read(&file)
+        .map_err(|error| vm.new_os_error(format!("{file}: {error}")))?;
+    let source = Source::new(String::from_utf8_lossy(&text).into_owned());
+    let names: Vec<String> = {
+        let list = vm.dir(Some(module.clone()))?;
+        let items = list.borrow_vec().iter().filter_map(|name| name.clone().try_into_value(vm).ok()).collect();
+        items
+    };
+    for name in names {
+        if name.starts_with('_') {
+            continue;
+        }
+        let object = module.get_attr(&vm.ctx.new_str(&*name), vm)?;
+        let Some((first, text)) = text_of(vm, &object, &file, &source)? else { continue };
+        let words = |attribute: &'static str| -> Vec<Str> {
+            let set = vm.get_attribute_opt(&object, vm.ctx.intern_str(attribute)).ok().flatten();
+            let mut words: Vec<String> = set.and_then(|set| set.try_to_value(vm).ok()).unwrap_or_default();
+            words.sort();
+            words.into_iter().map(Into::into).collect()
+        };
+        found.push(LibFunction {
+            name: format!("{dotted}.{name}").into(),
+            file: file.as_str().into(),
+            line: first,
+            source: text.into(),
+            vardeps: words("bb_vardeps"),
+            vardepsexclude: words("bb_vardepsexclude"),
+            has_visitor: vm.get_attribute_opt(&object, vm.ctx.intern_str("visitorcode"))?.is_some(),
+        });
+    }
+    Ok(())
+}
+
+/// First line and text of a function or class, if `file` is where it is defined.
+fn text_of(vm: &VirtualMachine, object: &PyObjectRef, file: &str, source: &Source) -> PyResult<Option<(u32, String)>> {
+    if object.downcast_ref::<PyType>().is_some() {
+        let module = object.get_attr("__module__", vm)?;
+        let Ok(module) = vm.sys_module.get_attr("modules", vm)?.get_item(&*module, vm) else { return Ok(None) };
+        let defined = vm.get_attribute_opt(&module, vm.ctx.intern_str("__file__"))?;
+        if defined.and_then(|f| f.try_into_value::<String>(vm).ok()).as_deref() != Some(file) {
+            return Ok(None);
+        }
+        let name: String = object.get_attr("__qualname__", vm)?.try_into_value(vm)?;
+        return Ok(source.class(&name));
+    }
+    let mut function = object.clone();
+    if object.class().is(vm.ctx.types.bound_method_type) {
+        function = object.get_attr("__func__", vm)?;
+    }
+    if function.downcast_ref::<PyFunction>().is_none() || place(vm, &function)?.0 != file {
+        return Ok(None);
+    }
+    // A wrapper stands for what it wraps.
+    for _ in 0..100 {
+        match vm.get_attribute_opt(&function, vm.ctx.intern_str("__wrapped__"))? {
+            Some(inner) => function = inner,
+            None => break,
+        }
+    }
+    if function.downcast_ref::<PyFunction>().is_none() {
+        return Ok(None);
+    }
+    let (defined, first) = place(vm, &function)?;
+    if defined == file {
+        return Ok(source.function(first));
+    }
+    match std::fs::read(&defined) {
+        Ok(text) => Ok(Source::new(String::from_utf8_lossy(&text).into_owned()).function(first)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// File and first line of a function's code.
+fn place(vm: &VirtualMachine, function: &PyObjectRef) -> PyResult<(String, u32)> {
+    let code = function.get_attr("__code__", vm)?;
+    let file = code.get_attr("co_filename", vm)?.try_into_value(vm)?;
+    Ok((file, code.get_attr("co_firstlineno", vm)?.try_into_value(vm)?))
+}
+
+/// The definitions of one file.
+struct Source {
+    text: String,
+    /// Where each line starts; one more at the end.
+    starts: Vec<usize>,
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    /// Line of the first decorator, or of the definition.
+    first: u32,
+    /// Line of `def` or `class` itself.
+    head: u32,
+    /// Last line of the last statement.
+    last: u32,
+    /// Indentation of the body, unless it stands on the head's line.
+    body: Option<usize>,
+    /// Dotted name of a class.
+    class: Option<String>,
+}
+
+impl Source {
+    fn new(text: String) -> Source {
+        let text = text.replace("\r\n", "\n");
+        let starts: Vec<usize> =
+            std::iter::once(0).chain(memchr_lines(&text)).filter(|start| *start < text.len()).chain([text.len()]).collect();
+        let mut source = Source { text, starts, blocks: Vec::new() };
+        if let Ok(parsed) = ruff_python_parser::parse_module(&source.text) {
+            let mut finder = Finder { source: &source, stack: Vec::new(), blocks: Vec::new() };
+            for statement in &parsed.syntax().body {
+                finder.visit_stmt(statement);
+            }
+            source.blocks = finder.blocks;
+        }
+        source
+    }
+
+    /// Line (from 1) of a byte offset.
+    fn line(&self, offset: usize) -> u32 {
+        self.starts.partition_point(|start| *start <= offset).min(self.starts.len() - 1).max(1) as u32
+    }
+    fn text_of_line(&self, line: u32) -> Option<&str> {
+        let index = (line as usize).checked_sub(1)?;
+        self.text.get(*self.starts.get(index)?..*self.starts.get(index + 1)?)
+    }
+
+    fn function(&self, first: u32) -> Option<(u32, String)> {
+        let block = self.blocks.iter().find(|block| block.first == first).or_else(|| self.blocks.iter().find(|block| block.head == first))?;
+        Some(self.cut(block))
+    }
+    fn class(&self, name: &str) -> Option<(u32, String)> {
+        self.blocks.iter().find(|block| block.class.as_deref() == Some(name)).map(|block| self.cut(block))
+    }
+
+    fn cut(&self, block: &Block) -> (u32, String) {
+        let mut last = block.last;
+        if let Some(body) = block.body {
+            let mut at = last;
+            while let Some(line) = self.text_of_line(at + 1) {
+                at += 1;
+                let rest = line.trim_start_matches([' ', '\t', '\x0c']);
+                if rest.trim_end().is_empty() {
+                    continue;
+                }
+                if !rest.starts_with('#') {
+                    break;
+                }
+                if line.len() - rest.len() >= body {
+                    last = at;
+                }
+            }
+        }
+        let from = self.starts[block.first as usize - 1];
+        let to = self.starts.get(last as usize).copied().unwrap_or(self.text.len());
+        (block.first, self.text[from..to].to_string())
+    }
+}
+
+fn memchr_lines(text: &str) -> impl Iterator<Item = usize> + '_ {
+    text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1)
+}
+
+struct Finder<'a> {
+    source: &'a Source,
+    stack: Vec<String>,
+    blocks: Vec<Block>,
+}
+
+impl Finder<'_> {
+    fn block(&mut self, statement: &Stmt, name: &str, body: &[Stmt], class: bool) {
+        let range = statement.range();
+        let first = self.source.line(range.start().to_usize());
+        let last = self.source.line(range.end().to_usize().saturating_sub(1));
+        let decorators = match statement {
+            Stmt::FunctionDef(def) => &def.decorator_list,
+            Stmt::ClassDef(def) => &def.decorator_list,
+            _ => return,
+        };
+        let name_at = match statement {
+            Stmt::FunctionDef(def) => def.name.range().start(),
+            Stmt::ClassDef(def) => def.name.range().start(),
+            _ => return,
+        };
+        let head = self.source.line(name_at.to_usize());
+        let first = decorators.first().map_or(first, |decorator| self.source.line(decorator.range().start().to_usize()));
+        let indent = body.first().and_then(|statement| {
+            let start = statement.range().start().to_usize();
+            let line_start = self.source.starts[self.source.line(start) as usize - 1];
+            let lead = &self.source.text[line_start..start];
+            lead.trim_matches([' ', '\t']).is_empty().then_some(lead.len())
+        });
+        let mut dotted = self.stack.clone();
+        dotted.push(name.to_string());
+        self.blocks.push(Block { first, head, last, body: indent, class: class.then(|| dotted.join(".")) });
+    }
+}
+
+impl<'a> Visitor<'a> for Finder<'_> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        match statement {
+            Stmt::FunctionDef(def) => {
+                self.block(statement, &def.name, &def.body, false);
+                self.stack.push(def.name.to_string());
+                self.stack.push("<locals>".into());
+                walk_stmt(self, statement);
+                self.stack.truncate(self.stack.len() - 2);
+            }
+            Stmt::ClassDef(def) => {
+                self.block(statement, &def.name, &def.body, true);
+                self.stack.push(def.name.to_string());
+                walk_stmt(self, statement);
+                self.stack.pop();
+            }
+            _ => walk_stmt(self, statement),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    #[test]
+    fn blocks_end_as_the_inspection_module_ends_them() {
+        let text = "import os\n\n@one\n@two\ndef f(a):\n    x = 1\n\n    # inside\n  # less\n\n# outside\ndef g(): return 1\n    \nclass C:\n\n    def m(self):\n        pass\n\n    # tail\n\nx = 2\n";
+        let source = Source::new(text.into());
+        assert_eq!(source.function(3), Some((3, "@one\n@two\ndef f(a):\n    x = 1\n\n    # inside\n".into())));
+        assert_eq!(source.function(12), Some((12, "def g(): return 1\n".into())));
+        assert_eq!(source.class("C"), Some((14, "class C:\n\n    def m(self):\n        pass\n\n    # tail\n".into())));
+        assert_eq!(source.function(16), Some((16, "    def m(self):\n        pass\n\n".trim_end_matches('\n').to_string() + "\n")));
+    }
+}

@@ -1,0 +1,205 @@
+//! [`hz_data::Runtime`] over the VM: the one door through which parsing, the data store and task
+//! execution reach Python.
+
+use crate::errors::to_runtime;
+use crate::{enter, inline, metadata, pylibs, store};
+use hz_data::{ClassEvent, DataStore, LibFunction, Runtime, RuntimeError, Value};
+use hz_diagnostics::Str;
+use rustpython_vm::builtins::{PyDict, PyStr};
+use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+/// The Python runtime of this process.
+#[derive(Debug)]
+pub struct PythonRuntime(());
+
+/// The one runtime; stores made by Python code use it too.
+pub fn shared() -> Arc<dyn Runtime> {
+    static SHARED: OnceLock<Arc<PythonRuntime>> = OnceLock::new();
+    SHARED.get_or_init(|| Arc::new(PythonRuntime(()))).clone()
+}
+
+/// Runs `f` in the VM; what it raises becomes a runtime error.
+fn run<R>(f: impl FnOnce(&VirtualMachine) -> PyResult<R>) -> Result<R, RuntimeError> {
+    enter(|vm| f(vm).map_err(|error| to_runtime(vm, error)))
+}
+
+/// A loaded module.
+fn module(vm: &VirtualMachine, name: &'static str) -> PyResult {
+    match vm.sys_module.get_attr("modules", vm)?.get_item(name, vm) {
+        Ok(module) => Ok(module),
+        Err(_) => {
+            vm.import(name, 0)?;
+            vm.sys_module.get_attr("modules", vm)?.get_item(name, vm)
+        }
+    }
+}
+
+/// Does a registered handler's mask want events of this class?
+fn wanted(vm: &VirtualMachine, events: &PyObjectRef, class: &str) -> PyResult<bool> {
+    let (Some(any), Some(masks)) = (
+        vm.get_attribute_opt(events, vm.ctx.intern_str("_catchall_handlers"))?,
+        vm.get_attribute_opt(events, vm.ctx.intern_str("_event_handler_map"))?,
+    ) else {
+        return Ok(true);
+    };
+    if any.is_true(vm)? {
+        return Ok(true);
+    }
+    match masks.downcast_ref::<PyDict>() {
+        Some(masks) => match masks.get_item_opt(&*format!("bb.event.{class}"), vm)? {
+            Some(names) => names.is_true(vm),
+            None => Ok(false),
+        },
+        None => Ok(true),
+    }
+}
+
+fn list(names: &[Str], vm: &VirtualMachine) -> PyObjectRef {
+    vm.ctx.new_list(names.iter().map(|name| vm.ctx.new_str(&**name).into()).collect()).into()
+}
+
+fn fire(vm: &VirtualMachine, store: &DataStore, event: ClassEvent<'_>) -> PyResult<()> {
+    let text = |text: &str| -> PyObjectRef { vm.ctx.new_str(text).into() };
+    let (class, args): (&'static str, Vec<PyObjectRef>) = match event {
+        ClassEvent::ConfigParsed => ("ConfigParsed", vec![]),
+        ClassEvent::MultiConfigParsed { mcdata } => {
+            let dict = vm.ctx.new_dict();
+            for (name, store) in mcdata {
+                dict.set_item(&**name, store::wrap(store, vm)?, vm)?;
+            }
+            ("MultiConfigParsed", vec![dict.into()])
+        }
+        ClassEvent::RecipePreDeferredInherits { fn_, inherits } => ("RecipePreDeferredInherits", vec![text(fn_), list(inherits, vm)]),
+        ClassEvent::RecipePreFinalise { fn_ } => ("RecipePreFinalise", vec![text(fn_)]),
+        ClassEvent::RecipePostKeyExpansion { fn_ } => ("RecipePostKeyExpansion", vec![text(fn_)]),
+        ClassEvent::RecipeTaskPreProcess { fn_, tasklist } => ("RecipeTaskPreProcess", vec![text(fn_), list(tasklist, vm)]),
+        ClassEvent::RecipeParsed { fn_ } => ("RecipeParsed", vec![text(fn_)]),
+    };
+    let events = module(vm, "bb.event")?;
+    if !wanted(vm, &events, class)? {
+        return Ok(());
+    }
+    let event = events.get_attr(class, vm)?.call(args, vm)?;
+    let fire = events.get_attr("fire", vm)?;
+    fire.call((event, store::wrap(store, vm)?), vm)?;
+    Ok(())
+}
+
+impl Runtime for PythonRuntime {
+    fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
+        inline::eval(store, expr, var)
+    }
+
+    fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, expr: &str) -> Result<Str, RuntimeError> {
+        run(|vm| {
+            let apply = module(vm, "bb.filter")?.get_attr("apply_filters", vm)?;
+            let expressions = vm.ctx.new_list(vec![vm.ctx.new_str(expr).into()]);
+            let found = apply.call((vm.ctx.new_str(value), expressions), vm)?;
+            let found = found.downcast_ref::<PyStr>().map(crate::convert::text_of).map_or_else(|| found.str(vm).map(|t| crate::convert::text_of(&t)), Ok)?;
+            Ok(found)
+        })
+    }
+
+    fn define(&self, _module: &str, text: &str, file: &str, line: u32) -> Result<(), RuntimeError> {
+        enter(|vm| metadata::define(vm, text, file, line))
+    }
+
+    fn run_anonymous(&self, store: &DataStore, names: &[Str]) -> Result<(), RuntimeError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        enter(|vm| metadata::run_anonymous(vm, store, names))
+    }
+
+    fn fire(&self, store: &DataStore, event: ClassEvent<'_>) -> Result<(), RuntimeError> {
+        run(|vm| fire(vm, store, event))
+    }
+
+    fn register_handler(
+        &self, store: &DataStore, name: &str, text: &str, mask: &[&str], file: &str, line: u32,
+    ) -> Result<(), RuntimeError> {
+        run(|vm| {
+            metadata::context(vm)?;
+            let register = module(vm, "bb.event")?.get_attr("register", vm)?;
+            let mask = vm.ctx.new_list(mask.iter().map(|name| vm.ctx.new_str(*name).into()).collect());
+            let args: Vec<PyObjectRef> = vec![
+                vm.ctx.new_str(name).into(),
+                vm.ctx.new_str(text).into(),
+                mask.into(),
+                vm.ctx.new_str(file).into(),
+                vm.ctx.new_int(line).into(),
+                store::wrap(store, vm)?,
+            ];
+            register.call(args, vm)?;
+            Ok(())
+        })
+    }
+
+    fn save_handlers(&self) -> Box<dyn Any + Send> {
+        let saved = run(|vm| {
+            let handlers = module(vm, "bb.event")?.get_attr("_handlers", vm)?;
+            vm.call_method(&handlers, "copy", ())
+        });
+        Box::new(saved.ok())
+    }
+
+    fn restore_handlers(&self, saved: Box<dyn Any + Send>) {
+        let Ok(saved) = saved.downcast::<Option<PyObjectRef>>() else { return };
+        let Some(handlers) = *saved else { return };
+        // A failure would mean that bb.event itself is broken; the next event tells.
+        let _ = run(|vm| {
+            let events = module(vm, "bb.event")?;
+            let current = events.get_attr("_handlers", vm)?;
+            if let (Some(current), Some(saved)) = (current.downcast_ref::<PyDict>(), handlers.downcast_ref::<PyDict>())
+                && current.__len__() == saved.__len__()
+                && current.items_vec().iter().zip(saved.items_vec()).all(|(a, b)| a.0.is(&b.0) && a.1.is(&b.1))
+            {
+                return Ok(());
+            }
+            match vm.get_attribute_opt(&events, vm.ctx.intern_str("set_class_handlers"))? {
+                Some(set) => set.call((handlers,), vm).map(drop),
+                None => events.set_attr("_handlers", handlers, vm),
+            }
+        });
+    }
+
+    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<Vec<LibFunction>, RuntimeError> {
+        let modules = store.get_or_empty("BB_GLOBAL_PYMODULES").map(|text| text.to_string()).unwrap_or_default();
+        let modules: Vec<&str> = modules.split_whitespace().collect();
+        self.add_global_modules(&modules)?;
+        enter(|vm| {
+            pylibs::add(vm, dir, namespace).or_else(|error| {
+                if error.class().fast_issubclass(vm.ctx.exceptions.attribute_error) {
+                    let text = format!("Error importing OE modules: {}", crate::errors::message(vm, &error));
+                    hz_events::log(hz_events::level::ERROR, "Main", text);
+                    return Ok(Vec::new());
+                }
+                Err(to_runtime(vm, error))
+            })
+        })
+    }
+
+    fn add_global_modules(&self, names: &[&str]) -> Result<(), RuntimeError> {
+        run(|vm| {
+            let context = metadata::context(vm)?;
+            for name in names {
+                if context.get_item_opt(*name, vm)?.is_none() {
+                    context.set_item(*name, vm.import(&vm.ctx.new_str(*name), 0)?, vm)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn log(&self, level: u32, domain: &str, message: &str) {
+        hz_events::log(level, domain, message);
+    }
+}
+
+/// Runs the metadata function `name` (body text `body`, standing after line `line` of `file`) as
+/// a task or `bb.build.exec_func` does. What goes wrong has been told when `Handled` comes back.
+pub fn call_python_function(store: &DataStore, name: &str, body: &str, file: &str, line: u32) -> Result<(), RuntimeError> {
+    enter(|vm| metadata::call_function(vm, store, name, body, file, line))
+}

@@ -1,0 +1,583 @@
+//! `_hz_data`: the data store as metadata sees it. `bb.data_smart.DataSmart` derives from the
+//! native `Store`, which holds every method that is called often; the rest is Python over them.
+//!
+//! A store has one Python object as long as somebody holds that, so `d is event.data` answers as
+//! it would if the store lived in Python.
+
+use crate::convert::{option_to_python, text_of, to_python, to_value};
+use crate::errors::from_data;
+use hz_data::{DataStore, Expansion, HistoryEntry, Read, SetInfo, Value};
+use hz_diagnostics::Str;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use rustpython_vm::builtins::{PyDictRef, PyModuleDef, PySet, PyStr, PyTypeRef, PyWeak};
+use rustpython_vm::function::FuncArgs;
+use rustpython_vm::{AsObject, Context, Py, PyObject, PyObjectRef, PyPayload, PyRef, PyResult, VirtualMachine};
+use std::sync::OnceLock;
+
+pub use _hz_data::PyStore;
+
+/// The module's definition, for the VM's start-up.
+pub fn module_def(ctx: &Context) -> &'static PyModuleDef {
+    _hz_data::module_def(ctx)
+}
+
+/// The class the objects of native stores get: `bb.data_smart.DataSmart`.
+static CLASS: OnceLock<PyTypeRef> = OnceLock::new();
+/// Store -> its Python object, while there is one.
+static OBJECTS: Mutex<Option<FxHashMap<usize, PyRef<PyWeak>>>> = Mutex::new(None);
+
+/// The Python object of a store.
+pub fn wrap(store: &DataStore, vm: &VirtualMachine) -> PyResult {
+    if let Some(object) = OBJECTS.lock().as_ref().and_then(|map| map.get(&store.id())).and_then(|weak| weak.upgrade()) {
+        return Ok(object);
+    }
+    let class = match CLASS.get() {
+        Some(class) => class.clone(),
+        None => {
+            vm.import("bb.data_smart", 0)?;
+            CLASS.get().cloned().ok_or_else(|| vm.new_runtime_error("bb.data_smart brings no DataSmart"))?
+        }
+    };
+    let object: PyObjectRef = PyStore::new(store.clone()).into_ref_with_type(vm, class)?.into();
+    remember(&object, store, vm)?;
+    Ok(object)
+}
+
+/// The store behind a Python object.
+pub fn unwrap<'a>(object: &'a PyObject, vm: &VirtualMachine) -> PyResult<&'a DataStore> {
+    match object.downcast_ref::<PyStore>() {
+        Some(store) => Ok(store.payload().store()),
+        None => Err(vm.new_type_error(format!("a data store is needed, not '{}'", object.class().slot_name()))),
+    }
+}
+
+fn remember(object: &PyObjectRef, store: &DataStore, vm: &VirtualMachine) -> PyResult<()> {
+    let weak = object.downgrade(None, vm)?;
+    OBJECTS.lock().get_or_insert_default().insert(store.id(), weak);
+    Ok(())
+}
+
+/// The arguments of one call: positional first, then by name.
+struct Arguments<'a> {
+    method: &'static str,
+    args: FuncArgs,
+    vm: &'a VirtualMachine,
+}
+
+impl<'a> Arguments<'a> {
+    fn new(method: &'static str, args: FuncArgs, vm: &'a VirtualMachine) -> Self {
+        Arguments { method, args, vm }
+    }
+    #[inline]
+    fn optional(&mut self, index: usize, name: &str) -> Option<PyObjectRef> {
+        match self.args.args.get(index) {
+            Some(value) => Some(value.clone()),
+            None if self.args.kwargs.is_empty() => None,
+            None => self.args.take_keyword(name),
+        }
+    }
+    fn required(&mut self, index: usize, name: &str) -> PyResult<PyObjectRef> {
+        self.optional(index, name)
+            .ok_or_else(|| self.vm.new_type_error(format!("{}() missing required argument: '{name}'", self.method)))
+    }
+    /// A name of a variable or flag.
+    fn name(&mut self, index: usize, name: &str) -> PyResult<Str> {
+        let value = self.required(index, name)?;
+        text(&value, self.vm)
+    }
+    #[inline]
+    fn truth(&mut self, index: usize, name: &str, default: bool) -> PyResult<bool> {
+        match self.optional(index, name) {
+            None => Ok(default),
+            Some(value) if value.is(&self.vm.ctx.true_value) => Ok(true),
+            Some(value) if value.is(&self.vm.ctx.false_value) => Ok(false),
+            Some(value) => value.is_true(self.vm),
+        }
+    }
+    fn read(&mut self, first: usize) -> PyResult<Read> {
+        if self.args.args.len() == first && self.args.kwargs.is_empty() {
+            return Ok(Read::default());
+        }
+        Ok(Read {
+            expand: self.truth(first, "expand", true)?,
+            noweakdefault: self.truth(first + 1, "noweakdefault", false)?,
+            parsing: self.truth(first + 2, "parsing", false)?,
+        })
+    }
+    /// What is left over by name tells where the value comes from; nothing left: not recorded.
+    fn info(mut self) -> PyResult<SetInfo> {
+        if self.args.kwargs.is_empty() {
+            return Ok(SetInfo { ignore: true, ..SetInfo::default() });
+        }
+        let vm = self.vm;
+        let mut info = SetInfo::default();
+        if let Some(value) = self.args.take_keyword("parsing") {
+            info.parsing = value.is_true(vm)?;
+        }
+        if let Some(value) = self.args.take_keyword("ignore") {
+            info.ignore = value.is_true(vm)?;
+        }
+        if let Some(value) = self.args.take_keyword("op") {
+            info.op = operation(&text(&value, vm)?);
+        }
+        if let Some(value) = self.args.take_keyword("detail") {
+            info.detail = Some(to_value(&value, vm));
+        }
+        if let Some(value) = self.args.take_keyword("func") {
+            info.func = Some(text(&value, vm)?);
+        }
+        if let Some(value) = self.args.take_keyword("line") {
+            info.line = value.try_into_value::<i64>(vm).unwrap_or(0).clamp(0, u32::MAX.into()) as u32;
+        }
+        match self.args.take_keyword("file") {
+            Some(value) => info.file = Some(text(&value, vm)?),
+            None if !info.ignore => caller(&mut info, vm),
+            None => {}
+        }
+        Ok(info)
+    }
+}
+
+/// The Python code that called us, as the place of a change.
+fn caller(info: &mut SetInfo, vm: &VirtualMachine) {
+    let Some(frame) = vm.current_frame() else { return };
+    let frame: PyObjectRef = frame.into();
+    let code = frame.get_attr("f_code", vm);
+    let get = |object: &PyResult, name: &'static str| object.as_ref().ok().and_then(|o| o.get_attr(name, vm).ok());
+    info.file = get(&code, "co_filename").and_then(|f| f.try_into_value::<String>(vm).ok()).map(Into::into);
+    if info.func.is_none() {
+        info.func = get(&code, "co_name").and_then(|f| f.try_into_value::<String>(vm).ok()).map(Into::into);
+    }
+    if let Some(line) = frame.get_attr("f_lineno", vm).ok().and_then(|l| l.try_into_value::<u32>(vm).ok()) {
+        info.line = line;
+    }
+}
+
+/// History operations are few; unknown ones (an `op=` of somebody's own) are kept for good.
+fn operation(name: &str) -> &'static str {
+    const KNOWN: [&str; 16] = [
+        "set", "set?", "immediate", "append", "prepend", "postdot", "predot", "exported", "del", "from env",
+        "auto env export", "delFlag", "delete flags", "set??", "remove", "rename (to)",
+    ];
+    if let Some(known) = KNOWN.iter().find(|known| **known == name) {
+        return known;
+    }
+    static OTHER: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut other = OTHER.lock();
+    match other.iter().find(|known| **known == name) {
+        Some(known) => known,
+        None => {
+            let kept: &'static str = Box::leak(name.to_string().into_boxed_str());
+            other.push(kept);
+            kept
+        }
+    }
+}
+
+fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
+    match value.downcast_ref::<PyStr>() {
+        Some(text) => Ok(text_of(text)),
+        None => Ok(text_of(&*value.str(vm)?)),
+    }
+}
+
+/// Without copying, where the text is one already.
+fn with_name<R>(value: &PyObject, vm: &VirtualMachine, f: impl FnOnce(&str) -> R) -> PyResult<R> {
+    match value.downcast_ref::<PyStr>().and_then(|text| text.to_str()) {
+        Some(text) => Ok(f(text)),
+        None => text(value, vm).map(|text| f(&text)),
+    }
+}
+
+fn set_of<'a>(items: impl IntoIterator<Item = &'a Str>, vm: &VirtualMachine) -> PyResult {
+    let set = PySet::default().into_ref(&vm.ctx);
+    for item in items {
+        set.add(vm.ctx.new_str(&**item).into(), vm)?;
+    }
+    Ok(set.into())
+}
+
+/// (value, unexpanded, references, execs, contains, removes)
+fn expansion(found: &Expansion, vm: &VirtualMachine) -> PyResult {
+    let contains = vm.ctx.new_dict();
+    for (name, items) in &found.contains {
+        contains.set_item(&**name, set_of(items, vm)?, vm)?;
+    }
+    let parts = vec![
+        option_to_python(found.value.as_ref(), vm)?,
+        option_to_python(found.unexpanded.as_ref(), vm)?,
+        set_of(&found.references, vm)?,
+        set_of(&found.execs, vm)?,
+        contains.into(),
+        set_of(&found.removes, vm)?,
+    ];
+    Ok(vm.ctx.new_tuple(parts).into())
+}
+
+/// One history entry as the dictionary the reference records.
+fn entry(found: &HistoryEntry, vm: &VirtualMachine) -> PyResult {
+    let dict = vm.ctx.new_dict();
+    dict.set_item("variable", vm.ctx.new_str(&*found.variable).into(), vm)?;
+    dict.set_item("file", vm.ctx.new_str(&*found.file).into(), vm)?;
+    dict.set_item("line", vm.ctx.new_int(found.line).into(), vm)?;
+    dict.set_item("op", vm.ctx.new_str(&*found.op).into(), vm)?;
+    dict.set_item("detail", to_python(&found.detail, vm)?, vm)?;
+    if let Some(flag) = &found.flag {
+        dict.set_item("flag", vm.ctx.new_str(&**flag).into(), vm)?;
+    }
+    if let Some(func) = &found.func {
+        dict.set_item("func", vm.ctx.new_str(&**func).into(), vm)?;
+    }
+    Ok(dict.into())
+}
+
+fn record(dict: &Py<rustpython_vm::builtins::PyDict>, vm: &VirtualMachine) -> PyResult<HistoryEntry> {
+    let get = |name: &str| dict.get_item_opt(name, vm);
+    let word = |name: &str| -> PyResult<Option<Str>> { get(name)?.map(|value| text(&value, vm)).transpose() };
+    Ok(HistoryEntry {
+        variable: word("variable")?.unwrap_or_else(|| "".into()),
+        file: word("file")?.unwrap_or_else(|| "".into()),
+        line: get("line")?.and_then(|line| line.try_into_value::<u32>(vm).ok()).unwrap_or(0),
+        op: word("op")?.filter(|op| !op.is_empty()).unwrap_or_else(|| "set".into()),
+        detail: get("detail")?.map_or(Value::None, |detail| to_value(&detail, vm)),
+        flag: word("flag")?,
+        func: word("func")?,
+    })
+}
+
+#[rustpython_vm::pymodule]
+pub mod _hz_data {
+    use super::*;
+    use rustpython_vm::pyclass;
+    use rustpython_vm::types::Constructor;
+
+    /// A handle on a data store.
+    #[pyattr]
+    #[pyclass(module = "bb.data_smart", name = "Store")]
+    #[derive(Debug, PyPayload)]
+    pub struct PyStore {
+        store: Handle,
+    }
+
+    struct Handle(DataStore);
+    impl std::fmt::Debug for Handle {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("DataStore")
+        }
+    }
+
+    impl Drop for PyStore {
+        fn drop(&mut self) {
+            if let Some(map) = OBJECTS.lock().as_mut() {
+                map.remove(&self.store.0.id());
+            }
+        }
+    }
+
+    impl PyStore {
+        pub fn new(store: DataStore) -> PyStore {
+            PyStore { store: Handle(store) }
+        }
+        pub fn store(&self) -> &DataStore {
+            &self.store.0
+        }
+    }
+
+    /// The class that stores made outside Python get.
+    #[pyfunction]
+    fn set_class(class: PyTypeRef) {
+        let _ = CLASS.set(class);
+    }
+
+    impl Constructor for PyStore {
+        type Args = FuncArgs;
+
+        fn slot_new(class: PyTypeRef, _args: FuncArgs, vm: &VirtualMachine) -> PyResult {
+            let store = DataStore::new(crate::runtime::shared());
+            let object: PyObjectRef = PyStore::new(store.clone()).into_ref_with_type(vm, class)?.into();
+            remember(&object, &store, vm)?;
+            Ok(object)
+        }
+        fn py_new(_class: &Py<rustpython_vm::builtins::PyType>, _args: FuncArgs, _vm: &VirtualMachine) -> PyResult<Self> {
+            Ok(PyStore::new(DataStore::new(crate::runtime::shared())))
+        }
+    }
+
+    #[pyclass(with(Constructor), flags(BASETYPE, HAS_DICT, HAS_WEAKREF))]
+    impl PyStore {
+        #[pymethod(name = "getVar")]
+        fn get_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult {
+            let mut args = Arguments::new("getVar", args, vm);
+            let name = args.required(0, "var")?;
+            let read = args.read(1)?;
+            match with_name(&name, vm, |name| zelf.store().get_var(name, read))? {
+                Ok(value) => option_to_python(value.as_ref(), vm),
+                Err(error) => Err(from_data(vm, error)),
+            }
+        }
+
+        #[pymethod(name = "getVarFlag")]
+        fn get_var_flag(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult {
+            let mut args = Arguments::new("getVarFlag", args, vm);
+            let name = args.required(0, "var")?;
+            let flag = args.required(1, "flag")?;
+            let read = args.read(2)?;
+            if args.truth(5, "retparser", false)? {
+                return vm.call_method(zelf.as_object(), "_flag_with_parser", (name, flag, read.expand));
+            }
+            let value = with_name(&name, vm, |name| with_name(&flag, vm, |flag| zelf.store().get_flag(name, flag, read)))??;
+            match value {
+                Ok(value) => option_to_python(value.as_ref(), vm),
+                Err(error) => Err(from_data(vm, error)),
+            }
+        }
+
+        #[pymethod(name = "getVarFlags")]
+        fn get_var_flags(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult {
+            let mut args = Arguments::new("getVarFlags", args, vm);
+            let name = args.name(0, "var")?;
+            let expand: Option<Vec<String>> = match args.optional(1, "expand") {
+                Some(list) if list.clone().is_true(vm)? => Some(list.try_to_value(vm)?),
+                _ => None,
+            };
+            let internal = args.truth(2, "internalflags", false)?;
+            let expand: Option<Vec<&str>> = expand.as_ref().map(|list| list.iter().map(String::as_str).collect());
+            let flags = zelf.store().get_flags(&name, expand.as_deref(), internal).map_err(|error| from_data(vm, error))?;
+            let Some(flags) = flags else { return Ok(vm.ctx.none()) };
+            let dict = vm.ctx.new_dict();
+            for (flag, value) in &flags {
+                dict.set_item(&**flag, to_python(value, vm)?, vm)?;
+            }
+            Ok(dict.into())
+        }
+
+        #[pymethod(name = "setVar")]
+        fn set_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("setVar", args, vm);
+            let name = args.name(0, "var")?;
+            let value = to_value(&*args.required(1, "value")?, vm);
+            zelf.store().set_var(&name, value, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "appendVar")]
+        fn append_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("appendVar", args, vm);
+            let name = args.name(0, "var")?;
+            let value = to_value(&*args.required(1, "value")?, vm);
+            zelf.store().append_var(&name, value, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "prependVar")]
+        fn prepend_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("prependVar", args, vm);
+            let name = args.name(0, "var")?;
+            let value = to_value(&*args.required(1, "value")?, vm);
+            zelf.store().prepend_var(&name, value, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "delVar")]
+        fn del_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("delVar", args, vm);
+            let name = args.name(0, "var")?;
+            zelf.store().del_var(&name, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "renameVar")]
+        fn rename_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("renameVar", args, vm);
+            let name = args.name(0, "key")?;
+            let new = args.name(1, "newkey")?;
+            zelf.store().rename_var(&name, &new, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "setVarFlag")]
+        fn set_var_flag(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("setVarFlag", args, vm);
+            let name = args.name(0, "var")?;
+            let flag = args.name(1, "flag")?;
+            let value = to_value(&*args.required(2, "value")?, vm);
+            zelf.store().set_flag(&name, &flag, value, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "appendVarFlag")]
+        fn append_var_flag(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("appendVarFlag", args, vm);
+            let name = args.name(0, "var")?;
+            let flag = args.name(1, "flag")?;
+            let value = to_value(&*args.required(2, "value")?, vm);
+            zelf.store().append_flag(&name, &flag, value, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "prependVarFlag")]
+        fn prepend_var_flag(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("prependVarFlag", args, vm);
+            let name = args.name(0, "var")?;
+            let flag = args.name(1, "flag")?;
+            let value = to_value(&*args.required(2, "value")?, vm);
+            zelf.store().prepend_flag(&name, &flag, value, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "delVarFlag")]
+        fn del_var_flag(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("delVarFlag", args, vm);
+            let name = args.name(0, "var")?;
+            let flag = args.name(1, "flag")?;
+            zelf.store().del_flag(&name, &flag, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "setVarFlags")]
+        fn set_var_flags(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("setVarFlags", args, vm);
+            let name = args.name(0, "var")?;
+            let flags: PyDictRef = args.required(1, "flags")?.try_into_value(vm)?;
+            let mut list = Vec::new();
+            for (flag, value) in flags.items_vec() {
+                list.push((text(&flag, vm)?, to_value(&value, vm)));
+            }
+            let list: Vec<(&str, Value)> = list.iter().map(|(flag, value)| (&**flag, value.clone())).collect();
+            zelf.store().set_flags(&name, &list, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "delVarFlags")]
+        fn del_var_flags(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("delVarFlags", args, vm);
+            let name = args.name(0, "var")?;
+            zelf.store().del_flags(&name, &args.info()?).map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "setVarFilter")]
+        fn set_var_filter(zelf: &Py<Self>, var: PyObjectRef, filter: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+            let name = text(&var, vm)?;
+            let filter = if filter.clone().is_true(vm)? { Some(text(&filter, vm)?) } else { None };
+            zelf.store().set_filter(&name, filter.as_deref()).map_err(|error| from_data(vm, error))
+        }
+
+        /// Text is expanded; anything else is given back.
+        #[pymethod]
+        fn expand(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult {
+            let mut args = Arguments::new("expand", args, vm);
+            let value = args.required(0, "s")?;
+            let Some(source) = value.downcast_ref::<PyStr>() else { return Ok(value) };
+            let source = text_of(source);
+            let name = match args.optional(1, "varname") {
+                Some(name) if !vm.is_none(&name) => Some(text(&name, vm)?),
+                _ => None,
+            };
+            match zelf.store().expand(&source, name.as_deref()) {
+                Ok(found) if *found == *source => Ok(value),
+                Ok(found) => Ok(vm.ctx.new_str(&*found).into()),
+                Err(error) => Err(from_data(vm, error)),
+            }
+        }
+
+        #[pymethod(name = "_expand_with_refs")]
+        fn expand_with_refs(zelf: &Py<Self>, source: PyObjectRef, varname: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+            let source = text(&source, vm)?;
+            let name = if vm.is_none(&varname) { None } else { Some(text(&varname, vm)?) };
+            let found = zelf.store().expand_with_refs(&source, name.as_deref()).map_err(|error| from_data(vm, error))?;
+            expansion(&found, vm)
+        }
+
+        #[pymethod(name = "_read_with_refs")]
+        fn read_with_refs(zelf: &Py<Self>, var: PyObjectRef, flag: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+            let (name, flag) = (text(&var, vm)?, text(&flag, vm)?);
+            let found = zelf.store().read_with_refs(&name, &flag).map_err(|error| from_data(vm, error))?;
+            expansion(&found, vm)
+        }
+
+        #[pymethod(name = "createCopy")]
+        fn create_copy(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult {
+            wrap(&zelf.store().create_copy(), vm)
+        }
+
+        #[pymethod(name = "_names")]
+        fn names(zelf: &Py<Self>, vm: &VirtualMachine) -> PyObjectRef {
+            let names = zelf.store().keys().iter().map(|name| vm.ctx.new_str(&**name).into()).collect();
+            vm.ctx.new_list(names).into()
+        }
+
+        #[pymethod(name = "_local_names")]
+        fn local_names(zelf: &Py<Self>, vm: &VirtualMachine) -> PyObjectRef {
+            let names = zelf.store().local_keys().iter().map(|name| vm.ctx.new_str(&**name).into()).collect();
+            vm.ctx.new_list(names).into()
+        }
+
+        #[pymethod(name = "_has")]
+        fn has(zelf: &Py<Self>, var: PyObjectRef, vm: &VirtualMachine) -> PyResult<bool> {
+            Ok(var.downcast_ref::<PyStr>().is_some_and(|name| zelf.store().contains(&text_of(name))) && !vm.is_none(&var))
+        }
+
+        #[pymethod(name = "hasOverrides")]
+        fn has_overrides(zelf: &Py<Self>, var: PyObjectRef, vm: &VirtualMachine) -> PyResult<bool> {
+            with_name(&var, vm, |name| zelf.store().has_overrides(name))
+        }
+
+        #[pymethod(name = "_overrides")]
+        fn overrides(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult {
+            let list = zelf.store().overrides().map_err(|error| from_data(vm, error))?;
+            Ok(vm.ctx.new_list(list.iter().map(|name| vm.ctx.new_str(&**name).into()).collect()).into())
+        }
+
+        #[pymethod]
+        fn get_hash(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult<String> {
+            zelf.store().get_hash().map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "_expand_keys")]
+        fn expand_keys(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().expand_keys().map_err(|error| from_data(vm, error))
+        }
+
+        #[pymethod(name = "enableTracking")]
+        fn enable_tracking(zelf: &Py<Self>) {
+            zelf.store().enable_tracking();
+        }
+
+        #[pymethod(name = "disableTracking")]
+        fn disable_tracking(zelf: &Py<Self>) {
+            zelf.store().disable_tracking();
+        }
+
+        #[pygetset(name = "_tracking")]
+        fn tracking(zelf: &Py<Self>) -> bool {
+            zelf.store().is_tracking()
+        }
+
+        #[pymethod(name = "_history")]
+        fn history(zelf: &Py<Self>, var: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+            let found = zelf.store().history(&text(&var, vm)?);
+            let list: PyResult<Vec<_>> = found.iter().map(|found| entry(found, vm)).collect();
+            Ok(vm.ctx.new_list(list?).into())
+        }
+
+        #[pymethod(name = "_history_record")]
+        fn history_record(zelf: &Py<Self>, info: PyDictRef, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().history_record(record(&info, vm)?);
+            Ok(())
+        }
+
+        #[pymethod(name = "_history_delete")]
+        fn history_delete(zelf: &Py<Self>, var: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().history_delete(&text(&var, vm)?);
+            Ok(())
+        }
+
+        #[pymethod(name = "_history_rename")]
+        fn history_rename(zelf: &Py<Self>, var: PyObjectRef, new: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().history_rename(&text(&var, vm)?, &text(&new, vm)?);
+            Ok(())
+        }
+
+        #[pymethod(name = "_include_enter")]
+        fn include_enter(zelf: &Py<Self>, file: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().include_enter(&text(&file, vm)?);
+            Ok(())
+        }
+
+        #[pymethod(name = "_include_leave")]
+        fn include_leave(zelf: &Py<Self>) {
+            zelf.store().include_leave();
+        }
+    }
+}
