@@ -37,7 +37,7 @@ mod _hz_utils {
     use super::os_error;
     use crate::utils::{self, files, hashes, system};
     use rustpython_vm::builtins::{PyInt, PyStr, PyStrRef};
-    use rustpython_vm::function::OptionalArg;
+    use rustpython_vm::function::{ArgBytesLike, OptionalArg};
     use rustpython_vm::ospath::OsPath;
     use rustpython_vm::{
         AsObject, FromArgs, PyObjectRef, PyResult, TryFromObject, VirtualMachine,
@@ -346,5 +346,42 @@ mod _hz_utils {
             Ok(None) => Ok(vm.ctx.none()),
             Err(error) => Err(os_error(error, path, vm)),
         }
+    }
+
+    #[pyfunction]
+    fn setxattr(
+        path: PyObjectRef, name: PyObjectRef, value: ArgBytesLike, flags: i32, follow: bool, vm: &VirtualMachine,
+    ) -> PyResult<()> {
+        let place = OsPath::try_from_object(vm, path.clone())?;
+        let name = OsPath::try_from_object(vm, name.clone())?;
+        let name: &OsStr = AsRef::<Path>::as_ref(&name).as_os_str();
+        let done = system::setxattr(place.as_ref(), name, &value.borrow_buf(), flags, follow);
+        done.map_err(|error| os_error(error, path, vm))
+    }
+
+    #[pyfunction]
+    fn removexattr(path: PyObjectRef, name: PyObjectRef, follow: bool, vm: &VirtualMachine) -> PyResult<()> {
+        let place = OsPath::try_from_object(vm, path.clone())?;
+        let name = OsPath::try_from_object(vm, name.clone())?;
+        let name: &OsStr = AsRef::<Path>::as_ref(&name).as_os_str();
+        system::removexattr(place.as_ref(), name, follow).map_err(|error| os_error(error, path, vm))
+    }
+
+    #[pyfunction]
+    fn mkfifo(path: PyObjectRef, mode: u32, vm: &VirtualMachine) -> PyResult<()> {
+        let place = OsPath::try_from_object(vm, path.clone())?;
+        system::mkfifo(place.as_ref(), mode).map_err(|error| os_error(error, path, vm))
+    }
+
+    #[pyfunction]
+    fn sched_getaffinity(pid: i32, vm: &VirtualMachine) -> PyResult {
+        let cpus = system::sched_getaffinity_of(pid).map_err(|error| os_error(error, vm.ctx.none(), vm))?;
+        Ok(vm.ctx.new_list(cpus.into_iter().map(|cpu| vm.ctx.new_int(cpu).into()).collect()).into())
+    }
+
+    #[pyfunction]
+    fn sched_setaffinity(pid: i32, mask: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+        let cpus: Vec<usize> = mask.try_to_value(vm)?;
+        system::sched_setaffinity_of(pid, &cpus).map_err(|error| os_error(error, vm.ctx.none(), vm))
     }
 }

@@ -83,6 +83,43 @@ pub fn cpu_count() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |count| count.get()))
 }
 
+/// The processors process `pid` (0: this one) may run on.
+pub fn sched_getaffinity_of(pid: i32) -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(Pid::from_raw(pid))?;
+    Ok((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect())
+}
+
+/// Restricts process `pid` (0: this one) to some processors.
+pub fn sched_setaffinity_of(pid: i32, cpus: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu)?;
+    }
+    Ok(nix::sched::sched_setaffinity(Pid::from_raw(pid), &set)?)
+}
+
+/// Makes a named pipe.
+pub fn mkfifo(path: &Path, mode: u32) -> io::Result<()> {
+    Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(mode))?)
+}
+
+/// Sets the extended attribute `name`; `flags` may demand that it exists or not (XATTR_REPLACE,
+/// XATTR_CREATE).
+pub fn setxattr(path: &Path, name: &OsStr, value: &[u8], flags: i32, follow: bool) -> io::Result<()> {
+    let (path, name) = (terminated(path.as_os_str())?, terminated(name)?);
+    let call = if follow { libc::setxattr } else { libc::lsetxattr };
+    // SAFETY: terminated strings, and a buffer with its length.
+    check(unsafe { call(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) })
+}
+
+/// Removes the extended attribute `name`.
+pub fn removexattr(path: &Path, name: &OsStr, follow: bool) -> io::Result<()> {
+    let (path, name) = (terminated(path.as_os_str())?, terminated(name)?);
+    let call = if follow { libc::removexattr } else { libc::lremovexattr };
+    // SAFETY: terminated strings.
+    check(unsafe { call(path.as_ptr(), name.as_ptr()) })
+}
+
 /// Names of the extended attributes of `path`, of a link itself unless `follow`.
 pub fn listxattr(path: &Path, follow: bool) -> io::Result<Vec<OsString>> {
     let path = terminated(path.as_os_str())?;
@@ -145,6 +182,17 @@ mod tests {
         ioprio_set(0, 2, 7).unwrap();
         assert!(ioprio_set(0, 9, 0).is_err());
         assert!(signal_on_parent_exit(4711).is_err());
+    }
+
+    #[test]
+    fn pipes_and_processors() {
+        let path = std::env::temp_dir().join(format!("hz-fifo-{}", std::process::id()));
+        mkfifo(&path, 0o600).unwrap();
+        assert_eq!(mkfifo(&path, 0o600).unwrap_err().raw_os_error(), Some(libc::EEXIST));
+        std::fs::remove_file(&path).unwrap();
+        let cpus = sched_getaffinity_of(0).unwrap();
+        sched_setaffinity_of(0, &cpus).unwrap();
+        assert!(sched_setaffinity_of(0, &[]).is_err());
     }
 
     #[test]
