@@ -102,7 +102,7 @@ fn fail(spec: &TaskSpec, message: String) -> i32 {
 }
 
 /// Runs the task in this process, which was forked for it ([`crate::spawn::Spawner`]); gives the
-/// exit code. The VM has been told of the fork.
+/// exit code.
 pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython) -> i32 {
     detach();
     // SAFETY: plain system calls. The ids are asked before a new name space changes their meaning.

@@ -31,10 +31,39 @@ struct Child {
     open: bool,
 }
 
+/// fork(2) as the process needs it done: the child's id, or None in the child.
+pub type Fork = fn() -> io::Result<Option<i32>>;
+
+#[cfg_attr(feature = "python", allow(dead_code))]
+fn plain_fork() -> io::Result<Option<i32>> {
+    // SAFETY: one thread, so the child may run on as the parent would have.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(pid)),
+    }
+}
+
 /// The running task processes.
-#[derive(Default)]
 pub struct Spawner {
     children: Vec<Child>,
+    fork: Fork,
+}
+
+impl Default for Spawner {
+    /// Forks by way of the Python VM, if it is built in, so that children can use it.
+    fn default() -> Self {
+        #[cfg(feature = "python")]
+        let fork: Fork = || {
+            Ok(match hz_python::fork()? {
+                hz_python::ForkResult::Parent(pid) => Some(pid),
+                hz_python::ForkResult::Child => None,
+            })
+        };
+        #[cfg(not(feature = "python"))]
+        let fork: Fork = plain_fork;
+        Spawner::with_fork(fork)
+    }
 }
 
 impl Spawner {
@@ -42,8 +71,12 @@ impl Spawner {
         Self::default()
     }
 
-    /// Forks; the child runs `body` and exits with the code it gives (1 if it panics). `body` begins
-    /// by telling the Python VM of the fork. Events the child emits come back as reports.
+    pub fn with_fork(fork: Fork) -> Self {
+        Spawner { children: Vec::new(), fork }
+    }
+
+    /// Forks; the child runs `body` and exits with the code it gives (1 if it panics). Events the
+    /// child emits come back as reports.
     ///
     /// # Errors
     /// No process, pipe or descriptor to be had.
@@ -55,12 +88,7 @@ impl Spawner {
         let lock = SharedLock::new()?;
         let _ = io::stdout().flush();
         let parent = std::process::id();
-        // SAFETY: one thread; the child only returns from here by _exit.
-        let pid = unsafe { libc::fork() };
-        if pid < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if pid == 0 {
+        let Some(pid) = (self.fork)()? else {
             drop(reader);
             self.children.clear();
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -71,7 +99,7 @@ impl Spawner {
             }));
             // SAFETY: ends the process without running the parent's exit handlers.
             unsafe { libc::_exit(code.unwrap_or(1)) }
-        }
+        };
         drop(writer);
         let ended = pidfd(pid)?;
         let pipe = File::from(reader);
@@ -328,7 +356,7 @@ mod tests {
     #[test]
     fn events_come_back_and_then_the_end() {
         let _one = ONE.lock();
-        let mut spawner = Spawner::new();
+        let mut spawner = Spawner::with_fork(plain_fork);
         let pid = spawner
             .spawn("/a.bb:do_x", "/a.bb", || {
                 for i in 0..2000 {
@@ -352,7 +380,7 @@ mod tests {
         let _one = ONE.lock();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
-        let mut spawner = Spawner::new();
+        let mut spawner = Spawner::with_fork(plain_fork);
         let path = file.clone();
         spawner
             .spawn("t", "f", move || {
@@ -381,7 +409,7 @@ mod tests {
     #[test]
     fn panics_are_failures() {
         let _one = ONE.lock();
-        let mut spawner = Spawner::new();
+        let mut spawner = Spawner::with_fork(plain_fork);
         spawner.spawn("t", "f", || {
             std::panic::set_hook(Box::new(|_| {}));
             panic!("no")
