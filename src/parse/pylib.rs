@@ -1,0 +1,30 @@
+//! `addpylib`: Python packages of layers, and what signatures need to know of their functions.
+
+use crate::error::Result;
+use hz_data::{DataStore, LibFunction};
+use hz_diagnostics::Str;
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+use std::sync::LazyLock;
+
+/// By dotted name, the last definition wins: one table per process, as there is one Python.
+static FUNCTIONS: LazyLock<Mutex<IndexMap<Str, LibFunction>>> = LazyLock::new(Default::default);
+
+/// Every function and class that `addpylib` made known in this process.
+pub fn lib_functions() -> Vec<LibFunction> {
+    FUNCTIONS.lock().values().cloned().collect()
+}
+
+pub(crate) fn add_pylib(dir: &str, namespace: &str, store: &DataStore) -> Result<()> {
+    let runtime = store.runtime();
+    let modules = store.get_or_empty("BB_GLOBAL_PYMODULES")?;
+    let modules: Vec<&str> = hz_versions::words(&modules).collect();
+    runtime.add_global_modules(&modules)?;
+    let dir = store.expand(dir, None)?;
+    let functions = runtime.add_pylib(store, &dir, namespace)?;
+    let mut known = FUNCTIONS.lock();
+    for function in functions {
+        known.insert(function.name.clone(), function);
+    }
+    Ok(())
+}
