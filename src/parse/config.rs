@@ -338,8 +338,8 @@ fn parse_layers(data: DataStore, bblayers: &str, request: &ConfigRequest) -> Res
         data.set_var("LAYERDIR", layer.as_str(), &quiet)?;
         data.set_var("LAYERDIR_RE", regex_escape(&layer), &quiet)?;
         config_file(&join(&layer, "conf/layer.conf"), &data)?;
-        replace_references("LAYERDIR", &data)?;
-        replace_references("LAYERDIR_RE", &data)?;
+        data.expand_varref("LAYERDIR", false)?;
+        data.expand_varref("LAYERDIR_RE", false)?;
         // A layer must say what it is made for by itself, not by quoting another layer's variable:
         // so these exist only while their own layer is read.
         for c in words_of(&data, "BBFILE_COLLECTIONS")? {
@@ -432,21 +432,6 @@ fn add_dynamic_files(data: &DataStore, collections: &[String]) -> Result<()> {
             invalid.join("\n    ")
         ),
     ))
-}
-
-/// `expandVarref`: writes the value of `name` wherever this store's variables refer to it.
-fn replace_references(name: &str, data: &DataStore) -> Result<()> {
-    let reference = format!("${{{name}}}");
-    let Some(value) = data.get_raw(name) else { return Ok(()) };
-    let value = value.to_text();
-    for key in data.local_keys() {
-        if let Some(Value::Str(text)) = data.get_raw(&key)
-            && text.contains(&reference)
-        {
-            data.set_var(&key, text.replace(&reference, &value), &internal())?;
-        }
-    }
-    Ok(())
 }
 
 /// `re.escape`.

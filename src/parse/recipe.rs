@@ -254,7 +254,14 @@ fn finish(file: &str, store: &DataStore, variant: &str, finalise: &dyn Finalise)
     if matches!(store.get_raw("_FAILPARSINGERRORHANDLED"), Some(Value::Bool(true))) {
         return Err(Error::Handled);
     }
-    runtime.fire(store, ClassEvent::RecipePreDeferredInherits { fn_: file })?;
+    let mut deferred: Vec<Str> = list(store, "__BBDEFINHERITS")
+        .iter()
+        .filter_map(|v| if let Value::List(l) = v { l.first().map(Value::to_text) } else { None })
+        .collect();
+    if deferred.is_empty() {
+        deferred.push("".into());
+    }
+    runtime.fire(store, ClassEvent::RecipePreDeferredInherits { fn_: file, inherits: &deferred })?;
     loop {
         let pending = list(store, "__BBDEFINHERITS");
         let Some(Value::List(entry)) = pending.first() else { break };
