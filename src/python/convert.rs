@@ -5,7 +5,7 @@
 //! that changing what `getVar` returned changes nothing in the store.
 
 use crate::store::{PyStore, wrap};
-use hz_data::{DataStore, Object, Value};
+use hz_data::{Object, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::{IndexMap, IndexSet};
 use rustpython_vm::builtins::{PyDict, PyInt, PyList, PySet, PyStr};
@@ -32,30 +32,6 @@ impl Object for Held {
     }
     fn is_true(&self) -> bool {
         crate::enter(|vm| self.0.clone().is_true(vm).unwrap_or(true))
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-/// A data store kept as a value of another (BB_ORIGENV).
-#[derive(Clone)]
-pub struct StoreValue(pub DataStore);
-
-impl std::fmt::Debug for StoreValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DataStore")
-    }
-}
-
-impl Object for StoreValue {
-    /// As the reference's object prints: a mapping of its names. Nobody hashes this text: the
-    /// store is asked for its own hash (`get_hash`).
-    fn to_text(&self) -> String {
-        "<bb.data_smart.DataSmart object>".into()
-    }
-    fn is_true(&self) -> bool {
-        !self.0.keys().is_empty()
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -110,7 +86,7 @@ fn simple(object: &PyObject, vm: &VirtualMachine) -> Option<Value> {
             .collect();
         return items.map(|items| Value::Map(Arc::new(items)));
     }
-    object.downcast_ref::<PyStore>().map(|store| Value::Object(Arc::new(StoreValue(store.store().clone()))))
+    object.downcast_ref::<PyStore>().map(|store| Value::Object(Arc::new(StoreObject(store.store().clone()))))
 }
 
 /// An element of a container: containers within containers stay live objects, since Python code
@@ -153,11 +129,8 @@ pub fn to_python(value: &Value, vm: &VirtualMachine) -> PyResult {
             if let Some(held) = object.as_any().downcast_ref::<Held>() {
                 return copied(&held.0, vm);
             }
-            if let Some(store) = object.as_any().downcast_ref::<StoreValue>() {
+            if let Some(store) = object.as_any().downcast_ref::<StoreObject>() {
                 return wrap(&store.0, vm);
-            }
-            if let Some(store) = object.as_any().downcast_ref::<DataStore>() {
-                return wrap(store, vm);
             }
             vm.ctx.new_str(object.to_text()).into()
         }

@@ -153,25 +153,30 @@ pub fn from_runtime(vm: &VirtualMachine, error: &RuntimeError) -> PyBaseExceptio
 /// The exception a failed read or write of the store stands for.
 pub fn from_data(vm: &VirtualMachine, error: DataError) -> PyBaseExceptionRef {
     match error {
+        DataError::Runtime(RuntimeError::Python(error)) => {
+            let exception = from_python_error(vm, &error);
+            // An ExpansionError that passed through further variables: the store wrote their names
+            // behind its text, the exception itself has yet to learn them.
+            if is_expansion(vm, &exception)
+                && let Some(names) = error.message.strip_prefix(&message(vm, &exception))
+            {
+                for name in names.split(" -> ").filter(|name| !name.is_empty()) {
+                    let _ = vm.call_method(exception.as_object(), "addVar", (name.to_string(),));
+                }
+            }
+            exception
+        }
         DataError::Runtime(error) => from_runtime(vm, &error),
-        DataError::Other(text) => raise(vm, "bb.data_smart", "DataError", vec![vm.ctx.new_str(text).into()]),
+        DataError::Other(text) => vm.new_exception_msg(vm.ctx.exceptions.exception_type.to_owned(), text.into()),
         DataError::Expansion { var, expression, cause, chain } => {
-            if let RuntimeError::Skip(_) | RuntimeError::Handled = cause {
-                return from_runtime(vm, &cause);
-            }
             let inner = from_runtime(vm, &cause);
-            // Expansions within expansions are one error whose chain grows on the way out.
-            if is_expansion(vm, &inner) {
-                let _ = vm.call_method(inner.as_object(), "addVar", (var,));
-                return inner;
-            }
-            let name = if var.is_empty() { vm.ctx.none() } else { vm.ctx.new_str(&*var).into() };
-            let error = raise(vm, "bb.data_smart", "ExpansionError", vec![name, vm.ctx.new_str(expression).into(), inner.clone().into()]);
+            let name = if var.is_empty() { vm.ctx.none() } else { vm.ctx.new_str(var).into() };
+            let args = vec![name, vm.ctx.new_str(expression).into(), inner.clone().into()];
+            let error = raise(vm, "bb.data_smart", "ExpansionError", args);
             if is_expansion(vm, &error) {
                 error.set_cause(Some(inner));
-                // The chain of the store names the outermost first, the exception the innermost.
-                for name in chain.iter().rev().skip(1) {
-                    let _ = vm.call_method(error.as_object(), "addVar", (name.clone(),));
+                for name in chain.into_iter().skip(1) {
+                    let _ = vm.call_method(error.as_object(), "addVar", (name,));
                 }
             }
             error

@@ -6,6 +6,7 @@
 
 use crate::convert::{option_to_python, text_of, to_python, to_value};
 use crate::errors::from_data;
+use crate::vm::waiting;
 use hz_data::{DataStore, Expansion, HistoryEntry, Read, SetInfo, Value};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
@@ -290,6 +291,69 @@ pub mod _hz_data {
         let _ = CLASS.set(class);
     }
 
+    fn emitted(
+        d: &PyObject, vm: &VirtualMachine, emit: impl FnOnce(&mut Vec<u8>, &DataStore) -> hz_data::Result<bool>,
+    ) -> PyResult {
+        let store = unwrap(d, vm)?;
+        let mut out = Vec::new();
+        let told = waiting(vm, || emit(&mut out, store)).map_err(|error| from_data(vm, error))?;
+        let text: PyObjectRef = vm.ctx.new_str(String::from_utf8_lossy(&out).into_owned()).into();
+        Ok(vm.ctx.new_tuple(vec![text, vm.ctx.new_bool(told).into()]).into())
+    }
+
+    /// (script text, was it a function) of one variable.
+    #[pyfunction]
+    fn emit_var(var: PyObjectRef, d: PyObjectRef, all: bool, vm: &VirtualMachine) -> PyResult {
+        let name = text(&var, vm)?;
+        emitted(&d, vm, |out, store| hz_data::emit::emit_var(&name, out, store, all))
+    }
+    #[pyfunction]
+    fn emit_env(d: PyObjectRef, all: bool, vm: &VirtualMachine) -> PyResult {
+        emitted(&d, vm, |out, store| hz_data::emit::emit_env(out, store, all).map(|()| false))
+    }
+    #[pyfunction]
+    fn emit_func(func: PyObjectRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let name = text(&func, vm)?;
+        emitted(&d, vm, |out, store| hz_data::emit::emit_func(&name, out, store).map(|()| false))
+    }
+    #[pyfunction]
+    fn emit_func_python(func: PyObjectRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let name = text(&func, vm)?;
+        emitted(&d, vm, |out, store| hz_data::emit::emit_func_python(&name, out, store).map(|()| false))
+    }
+    #[pyfunction]
+    fn exported_keys(d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let names = waiting(vm, || Ok(hz_data::emit::exported_keys(unwrap(&d, vm)?)))?.map_err(|error| from_data(vm, error))?;
+        Ok(vm.ctx.new_list(names.iter().map(|name| vm.ctx.new_str(&**name).into()).collect()).into())
+    }
+    #[pyfunction]
+    fn exported_vars(d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let vars = waiting(vm, || Ok(hz_data::emit::exported_vars(unwrap(&d, vm)?)))?.map_err(|error| from_data(vm, error))?;
+        let pair = |(name, value): &(Str, Str)| -> PyObjectRef {
+            vm.ctx.new_tuple(vec![vm.ctx.new_str(&**name).into(), vm.ctx.new_str(&**value).into()]).into()
+        };
+        Ok(vm.ctx.new_list(vars.iter().map(pair).collect()).into())
+    }
+    #[pyfunction]
+    fn inherit_from_os(d: PyObjectRef, environment: PyObjectRef, permitted: Vec<String>, vm: &VirtualMachine) -> PyResult<()> {
+        let permitted: Vec<&str> = permitted.iter().map(String::as_str).collect();
+        let found = hz_data::emit::inherit_from_os(unwrap(&d, vm)?, unwrap(&environment, vm)?, &permitted);
+        found.map_err(|error| from_data(vm, error))
+    }
+    /// (references, execs, contains) of a piece of Python.
+    #[pyfunction]
+    fn scan_python(code: PyObjectRef, name: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let code = text(&code, vm)?;
+        let name = if vm.is_none(&name) { None } else { Some(text(&name, vm)?) };
+        let store = DataStore::new(crate::runtime::shared());
+        let found = store.scan_python(&code, name.as_deref()).map_err(|error| from_data(vm, error))?;
+        let contains = vm.ctx.new_dict();
+        for (name, items) in &found.contains {
+            contains.set_item(&**name, set_of(items, vm)?, vm)?;
+        }
+        Ok(vm.ctx.new_tuple(vec![set_of(&found.references, vm)?, set_of(&found.execs, vm)?, contains.into()]).into())
+    }
+
     impl Constructor for PyStore {
         type Args = FuncArgs;
 
@@ -311,7 +375,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("getVar", args, vm);
             let name = args.required(0, "var")?;
             let read = args.read(1)?;
-            match with_name(&name, vm, |name| zelf.store().get_var(name, read))? {
+            match with_name(&name, vm, |name| waiting(vm, || zelf.store().get_var(name, read)))? {
                 Ok(value) => option_to_python(value.as_ref(), vm),
                 Err(error) => Err(from_data(vm, error)),
             }
@@ -326,7 +390,7 @@ pub mod _hz_data {
             if args.truth(5, "retparser", false)? {
                 return vm.call_method(zelf.as_object(), "_flag_with_parser", (name, flag, read.expand));
             }
-            let value = with_name(&name, vm, |name| with_name(&flag, vm, |flag| zelf.store().get_flag(name, flag, read)))??;
+            let value = with_name(&name, vm, |name| with_name(&flag, vm, |flag| waiting(vm, || zelf.store().get_flag(name, flag, read))))??;
             match value {
                 Ok(value) => option_to_python(value.as_ref(), vm),
                 Err(error) => Err(from_data(vm, error)),
@@ -343,7 +407,7 @@ pub mod _hz_data {
             };
             let internal = args.truth(2, "internalflags", false)?;
             let expand: Option<Vec<&str>> = expand.as_ref().map(|list| list.iter().map(String::as_str).collect());
-            let flags = zelf.store().get_flags(&name, expand.as_deref(), internal).map_err(|error| from_data(vm, error))?;
+            let flags = waiting(vm, || zelf.store().get_flags(&name, expand.as_deref(), internal)).map_err(|error| from_data(vm, error))?;
             let Some(flags) = flags else { return Ok(vm.ctx.none()) };
             let dict = vm.ctx.new_dict();
             for (flag, value) in &flags {
@@ -357,7 +421,8 @@ pub mod _hz_data {
             let mut args = Arguments::new("setVar", args, vm);
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
-            zelf.store().set_var(&name, value, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().set_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "appendVar")]
@@ -365,7 +430,8 @@ pub mod _hz_data {
             let mut args = Arguments::new("appendVar", args, vm);
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
-            zelf.store().append_var(&name, value, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().append_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "prependVar")]
@@ -373,14 +439,16 @@ pub mod _hz_data {
             let mut args = Arguments::new("prependVar", args, vm);
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
-            zelf.store().prepend_var(&name, value, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().prepend_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "delVar")]
         fn del_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
             let mut args = Arguments::new("delVar", args, vm);
             let name = args.name(0, "var")?;
-            zelf.store().del_var(&name, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().del_var(&name, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "renameVar")]
@@ -388,7 +456,8 @@ pub mod _hz_data {
             let mut args = Arguments::new("renameVar", args, vm);
             let name = args.name(0, "key")?;
             let new = args.name(1, "newkey")?;
-            zelf.store().rename_var(&name, &new, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().rename_var(&name, &new, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "setVarFlag")]
@@ -397,7 +466,8 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
-            zelf.store().set_flag(&name, &flag, value, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().set_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "appendVarFlag")]
@@ -406,7 +476,8 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
-            zelf.store().append_flag(&name, &flag, value, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().append_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "prependVarFlag")]
@@ -415,7 +486,8 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
-            zelf.store().prepend_flag(&name, &flag, value, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().prepend_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "delVarFlag")]
@@ -423,7 +495,8 @@ pub mod _hz_data {
             let mut args = Arguments::new("delVarFlag", args, vm);
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
-            zelf.store().del_flag(&name, &flag, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().del_flag(&name, &flag, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "setVarFlags")]
@@ -436,21 +509,23 @@ pub mod _hz_data {
                 list.push((text(&flag, vm)?, to_value(&value, vm)));
             }
             let list: Vec<(&str, Value)> = list.iter().map(|(flag, value)| (&**flag, value.clone())).collect();
-            zelf.store().set_flags(&name, &list, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().set_flags(&name, &list, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "delVarFlags")]
         fn del_var_flags(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
             let mut args = Arguments::new("delVarFlags", args, vm);
             let name = args.name(0, "var")?;
-            zelf.store().del_flags(&name, &args.info()?).map_err(|error| from_data(vm, error))
+            let info = args.info()?;
+            waiting(vm, || zelf.store().del_flags(&name, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "setVarFilter")]
         fn set_var_filter(zelf: &Py<Self>, var: PyObjectRef, filter: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
             let name = text(&var, vm)?;
             let filter = if filter.clone().is_true(vm)? { Some(text(&filter, vm)?) } else { None };
-            zelf.store().set_filter(&name, filter.as_deref()).map_err(|error| from_data(vm, error))
+            waiting(vm, || zelf.store().set_filter(&name, filter.as_deref())).map_err(|error| from_data(vm, error))
         }
 
         /// Text is expanded; anything else is given back.
@@ -464,7 +539,7 @@ pub mod _hz_data {
                 Some(name) if !vm.is_none(&name) => Some(text(&name, vm)?),
                 _ => None,
             };
-            match zelf.store().expand(&source, name.as_deref()) {
+            match waiting(vm, || zelf.store().expand(&source, name.as_deref())) {
                 Ok(found) if *found == *source => Ok(value),
                 Ok(found) => Ok(vm.ctx.new_str(&*found).into()),
                 Err(error) => Err(from_data(vm, error)),
@@ -475,14 +550,14 @@ pub mod _hz_data {
         fn expand_with_refs(zelf: &Py<Self>, source: PyObjectRef, varname: PyObjectRef, vm: &VirtualMachine) -> PyResult {
             let source = text(&source, vm)?;
             let name = if vm.is_none(&varname) { None } else { Some(text(&varname, vm)?) };
-            let found = zelf.store().expand_with_refs(&source, name.as_deref()).map_err(|error| from_data(vm, error))?;
+            let found = waiting(vm, || zelf.store().expand_with_refs(&source, name.as_deref())).map_err(|error| from_data(vm, error))?;
             expansion(&found, vm)
         }
 
         #[pymethod(name = "_read_with_refs")]
         fn read_with_refs(zelf: &Py<Self>, var: PyObjectRef, flag: PyObjectRef, vm: &VirtualMachine) -> PyResult {
             let (name, flag) = (text(&var, vm)?, text(&flag, vm)?);
-            let found = zelf.store().read_with_refs(&name, &flag).map_err(|error| from_data(vm, error))?;
+            let found = waiting(vm, || zelf.store().read_with_refs(&name, &flag)).map_err(|error| from_data(vm, error))?;
             expansion(&found, vm)
         }
 
@@ -515,18 +590,18 @@ pub mod _hz_data {
 
         #[pymethod(name = "_overrides")]
         fn overrides(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult {
-            let list = zelf.store().overrides().map_err(|error| from_data(vm, error))?;
+            let list = waiting(vm, || zelf.store().overrides()).map_err(|error| from_data(vm, error))?;
             Ok(vm.ctx.new_list(list.iter().map(|name| vm.ctx.new_str(&**name).into()).collect()).into())
         }
 
         #[pymethod]
         fn get_hash(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult<String> {
-            zelf.store().get_hash().map_err(|error| from_data(vm, error))
+            waiting(vm, || zelf.store().get_hash()).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "_expand_keys")]
         fn expand_keys(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult<()> {
-            zelf.store().expand_keys().map_err(|error| from_data(vm, error))
+            waiting(vm, || zelf.store().expand_keys()).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "enableTracking")]
@@ -555,6 +630,53 @@ pub mod _hz_data {
         fn history_record(zelf: &Py<Self>, info: PyDictRef, vm: &VirtualMachine) -> PyResult<()> {
             zelf.store().history_record(record(&info, vm)?);
             Ok(())
+        }
+
+        #[pymethod(name = "_history_emit")]
+        fn history_emit(zelf: &Py<Self>, var: PyObjectRef, value: PyObjectRef, vm: &VirtualMachine) -> PyResult<String> {
+            let value = to_value(&value, vm);
+            let mut out = Vec::new();
+            let value = (!matches!(value, Value::None)).then_some(value);
+            zelf.store().history_emit(&text(&var, vm)?, value.as_ref(), &mut out).map_err(|error| vm.new_os_error(error.to_string()))?;
+            Ok(String::from_utf8_lossy(&out).into_owned())
+        }
+
+        #[pymethod(name = "_history_items_files")]
+        fn history_items_files(zelf: &Py<Self>, var: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+            let name = text(&var, vm)?;
+            let found = waiting(vm, || zelf.store().history_items_files(&name)).map_err(|error| from_data(vm, error))?;
+            let dict = vm.ctx.new_dict();
+            for (item, file) in &found {
+                dict.set_item(&**item, vm.ctx.new_str(&**file).into(), vm)?;
+            }
+            Ok(dict.into())
+        }
+
+        #[pymethod(name = "_history_delete_at")]
+        fn history_delete_at(zelf: &Py<Self>, var: PyObjectRef, file: PyObjectRef, line: u32, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().history_delete_at(&text(&var, vm)?, &text(&file, vm)?, line);
+            Ok(())
+        }
+
+        #[pymethod(name = "_includes_emit")]
+        fn includes_emit(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult<String> {
+            let mut out = Vec::new();
+            zelf.store().includes_emit(&mut out).map_err(|error| vm.new_os_error(error.to_string()))?;
+            Ok(String::from_utf8_lossy(&out).into_owned())
+        }
+
+        #[pymethod(name = "initVar")]
+        fn init_var(zelf: &Py<Self>, var: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.store().init_var(&text(&var, vm)?);
+            Ok(())
+        }
+
+        #[pymethod(name = "expandVarref")]
+        fn expand_varref(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
+            let mut args = Arguments::new("expandVarref", args, vm);
+            let name = args.name(0, "variable")?;
+            let parents = args.truth(1, "parents", false)?;
+            waiting(vm, || zelf.store().expand_varref(&name, parents)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "_history_delete")]

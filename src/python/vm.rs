@@ -115,13 +115,19 @@ impl Python {
     /// Runs `f` with the VM entered; nests freely.
     pub fn enter<R>(&self, f: impl FnOnce(&VirtualMachine) -> R) -> R {
         if current_vm_is_set() {
-            return with_current_vm(f);
+            return with_current_vm(|vm| vm.attach_for_callback(|| f(vm)));
         }
         match PYTHON.get() {
             Some((_, thread)) if *thread != std::thread::current().id() => self.interpreter.new_thread().run(f),
             _ => self.interpreter.enter(f),
         }
     }
+}
+
+/// Runs `f`, which may wait for a lock that another Python thread holds while that runs Python.
+/// Without other threads there is nothing to wait for.
+pub(crate) fn waiting<R>(vm: &VirtualMachine, f: impl FnOnce() -> R) -> R {
+    if vm.state.thread_count.load() == 0 { f() } else { vm.allow_threads(f) }
 }
 
 /// `start` with the default options, then `enter`.

@@ -1,0 +1,68 @@
+"""What code reads and calls; the scanning is native."""
+
+import hashlib
+import logging
+
+import _hz_data
+import _hz_meta
+
+logger = logging.getLogger("BitBake.CodeParser")
+
+# Facts of the library functions stand in the engine; nobody else adds any.
+modulecode_deps = {}
+
+
+def bbhash(s):
+    return hashlib.sha256(s.encode("utf-8")).hexdigest()
+
+
+def check_indent(codestr):
+    """Makes a text that begins indented compile."""
+    i = 0
+    while codestr[i] in ("\n", "\t", " "):
+        i += 1
+    if i == 0:
+        return codestr
+    if codestr[i - 1] in ("\t", " "):
+        # One empty line makes room for the one put in front.
+        codestr = codestr.removeprefix("\n")
+        return "if 1:\n" + codestr
+    return codestr
+
+
+class PythonParser:
+    """Scans Python: `references`, `execs`, `contains`."""
+
+    def __init__(self, name, log):
+        self.name = name
+        self.log = log
+        self.references = set()
+        self.execs = set()
+        self.var_execs = set()
+        self.contains = {}
+        self.extra = None
+
+    def parse_python(self, node, lineno=0, filename="<string>", fixedhash=None, func=None):
+        if not node or not node.strip():
+            return
+        self.references, self.execs, self.contains = _hz_data.scan_python(node, self.name)
+        for function, argument in _hz_meta.scan_python(node)[4]:
+            self.log.debug(
+                "while parsing %s, in call of %s, argument '%s' is not a string literal" % (self.name, function, argument)
+            )
+        if func is not None:
+            self.references |= getattr(func, "bb_vardeps", set())
+            self.references -= getattr(func, "bb_vardepsexclude", set())
+
+
+class ShellParser:
+    """Scans shell: `execs`."""
+
+    def __init__(self, name, log):
+        self.name = name
+        self.log = log
+        self.execs = set()
+
+    def parse_shell(self, value):
+        self.execs = _hz_meta.scan_shell(value)
+        return self.execs
