@@ -8,10 +8,57 @@ import os
 import _hz_utils
 
 
+_stat, _lstat, _fstat = os.stat, os.lstat, os.fstat
+
+# Type bits of character and block devices.
+_DEVICES = (0o020000, 0o060000)
+
+
+def _place(path, dir_fd=None):
+    """A path for what may also be a file descriptor, or relative to one."""
+    if isinstance(path, int):
+        return "/proc/self/fd/%d" % path
+    return path if dir_fd is None else os.path.join("/proc/self/fd/%d" % dir_fd, os.fsdecode(path))
+
+
+class _DeviceState:
+    """The state of a device file: an os.stat_result that knows the device, too."""
+
+    def __init__(self, state, number):
+        self._state = state
+        self.st_rdev = number
+
+    def __getattr__(self, name):
+        return getattr(self._state, name)
+
+    def __getitem__(self, item):
+        return self._state[item]
+
+    def __len__(self):
+        return len(self._state)
+
+
+def _with_device(state, path, follow):
+    return _DeviceState(state, _hz_utils.device_number(path, follow))
+
+
+def stat(path, *, dir_fd=None, follow_symlinks=True):
+    state = _stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+    return _with_device(state, _place(path, dir_fd), follow_symlinks) if state.st_mode & 0o170000 in _DEVICES else state
+
+
+def lstat(path, *, dir_fd=None):
+    state = _lstat(path, dir_fd=dir_fd)
+    return _with_device(state, _place(path, dir_fd), False) if state.st_mode & 0o170000 in _DEVICES else state
+
+
+def fstat(fd):
+    state = _fstat(fd)
+    return _with_device(state, _place(fd), True) if state.st_mode & 0o170000 in _DEVICES else state
+
+
 def mkfifo(path, mode=0o666, *, dir_fd=None):
-    if dir_fd is not None:
-        path = "/proc/self/fd/%d/%s" % (dir_fd, os.fspath(path))
-    _hz_utils.mkfifo(path, mode)
+    _hz_utils.mkfifo(_place(path, dir_fd), mode)
 
 
 def major(device):
@@ -36,10 +83,6 @@ def sched_setaffinity(pid, mask):
 
 def fdatasync(fd):
     os.fsync(fd)
-
-
-def _place(path):
-    return "/proc/self/fd/%d" % path if isinstance(path, int) else path
 
 
 def listxattr(path=None, *, follow_symlinks=True):
@@ -78,6 +121,12 @@ XATTR_CREATE = 1
 XATTR_REPLACE = 2
 XATTR_SIZE_MAX = 65536
 
+_REPLACED = ("stat", "lstat", "fstat")
 for _name, _value in list(globals().items()):
-    if not _name.startswith("_") and _name != "os" and not hasattr(os, _name):
+    if not _name.startswith("_") and _name != "os" and (not hasattr(os, _name) or _name in _REPLACED):
         setattr(os, _name, _value)
+
+# Who asks what os.stat can do finds ours as able as the one it wraps.
+for _supports in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+    if _stat in _supports:
+        _supports.add(stat)

@@ -5,9 +5,7 @@ requests to the system stand in modules of their own and are offered here too.
 """
 
 import collections
-import copy
 import fnmatch
-import functools
 import glob
 import importlib.machinery
 import importlib.util
@@ -16,7 +14,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import traceback
 from contextlib import contextmanager

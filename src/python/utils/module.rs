@@ -374,6 +374,12 @@ mod _hz_utils {
     }
 
     #[pyfunction]
+    fn device_number(path: PyObjectRef, follow: bool, vm: &VirtualMachine) -> PyResult<u64> {
+        let place = OsPath::try_from_object(vm, path.clone())?;
+        system::device_number(place.as_ref(), follow).map_err(|error| os_error(error, path, vm))
+    }
+
+    #[pyfunction]
     fn sched_getaffinity(pid: i32, vm: &VirtualMachine) -> PyResult {
         let cpus = system::sched_getaffinity_of(pid).map_err(|error| os_error(error, vm.ctx.none(), vm))?;
         Ok(vm.ctx.new_list(cpus.into_iter().map(|cpu| vm.ctx.new_int(cpu).into()).collect()).into())
