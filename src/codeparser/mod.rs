@@ -115,12 +115,15 @@ pub fn shell(text: &str) -> Result<Arc<ShellRefs>, Diagnostic> {
 
 /// Scans a function or class of a library module named `prefix` (`oe.utils`). Calls of names that
 /// `siblings` knows (functions and classes of the same module) become `prefix.NAME`. Not cached:
-/// each is asked for once a configuration.
+/// each is asked for once a configuration. A visitor counts only where `visited` knows its name:
+/// library functions that were read before it see an ordinary call.
 ///
 /// # Errors
 /// As [`python`].
-pub fn library_function(prefix: &str, source: &str, siblings: &dyn Fn(&str) -> bool) -> Result<PythonRefs, Diagnostic> {
-    python::scan_library(prefix, source, siblings)
+pub fn library_function(
+    prefix: &str, source: &str, siblings: &dyn Fn(&str) -> bool, visited: &dyn Fn(&str) -> bool,
+) -> Result<PythonRefs, Diagnostic> {
+    python::scan_library(prefix, source, siblings, visited)
 }
 
 #[cfg(test)]

@@ -31,14 +31,16 @@ pub fn scan(text: &str) -> Result<PythonRefs, Diagnostic> {
     }
     let source = under_a_block(text);
     let module = parsed(&source)?;
-    collect(&source, &module.body)
+    collect(&source, &module.body, &|_| true)
 }
 
 /// Scans one function or class of a library module. `siblings` tells the names of its module.
-pub fn scan_library(prefix: &str, source: &str, siblings: &dyn Fn(&str) -> bool) -> Result<PythonRefs, Diagnostic> {
+pub fn scan_library(
+    prefix: &str, source: &str, siblings: &dyn Fn(&str) -> bool, visited: &dyn Fn(&str) -> bool,
+) -> Result<PythonRefs, Diagnostic> {
     let source = under_a_block(source);
     let module = parsed(&source)?;
-    let mut refs = collect(&source, &module.body)?;
+    let mut refs = collect(&source, &module.body, visited)?;
     let (mut added, mut excluded) = (BTreeSet::new(), BTreeSet::new());
     if let [definition] = module.body.as_slice() {
         decorated(definition, &mut added, &mut excluded);
@@ -116,17 +118,19 @@ fn literal(expr: &Expr, source: &str) -> Literal {
 const READS: [&str; 4] = [".getVar", ".appendVar", ".prependVar", "oe.utils.conditional"];
 const FLAG_READS: [&str; 3] = [".getVarFlag", ".appendVarFlag", ".prependVarFlag"];
 
-fn collect(source: &str, body: &[Stmt]) -> Result<PythonRefs, Diagnostic> {
+fn collect(source: &str, body: &[Stmt], visited: &dyn Fn(&str) -> bool) -> Result<PythonRefs, Diagnostic> {
     let mut refs = PythonRefs::default();
     for call in calls(body) {
         if let Some(name) = dotted(&call.func) {
-            visit(source, call, &name, &mut refs)?;
+            visit(source, call, &name, visited, &mut refs)?;
         }
     }
     Ok(refs)
 }
 
-fn visit(source: &str, call: &ExprCall, name: &str, refs: &mut PythonRefs) -> Result<(), Diagnostic> {
+fn visit(
+    source: &str, call: &ExprCall, name: &str, visited: &dyn Fn(&str) -> bool, refs: &mut PythonRefs,
+) -> Result<(), Diagnostic> {
     let args = &call.arguments.args;
     let written = |expr: &Expr| Str::from(&source[expr.range()]);
     let argument = |n: usize| {
@@ -140,7 +144,7 @@ fn visit(source: &str, call: &ExprCall, name: &str, refs: &mut PythonRefs) -> Re
     let contains = matches!(name, "bb.utils.contains" | "base_contains");
     let contains_any = matches!(name, "bb.utils.contains_any" | "bb.utils.filter");
 
-    if let Some(visitor) = visitor_of(name) {
+    if let Some(visitor) = visitor_of(name).filter(|_| visited(name)) {
         let parts: Vec<VisitorArg> = args.iter().map(|a| VisitorArg { literal: text_literal(a).map(Str::from), source: written(a) }).collect();
         let found = visitor(&VisitorCall { name, call: &source[call.range()], args: &parts })?;
         // A visitor's answer replaces what stood there, as the reference has it.

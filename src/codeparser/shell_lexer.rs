@@ -211,7 +211,12 @@ impl Lexer<'_> {
                 b'#' if self.current.is_empty() => {
                     self.raw = Raw::Comment;
                     let rest = &self.text[self.at + 1..];
-                    let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                    // The reference wants a newline after a comment; a bare # may end the text.
+                    let length = match memchr::memchr(b'\n', rest) {
+                        Some(length) => length,
+                        None if rest.is_empty() => 0,
+                        None => return Err("a comment on the last line wants a newline after it".into()),
+                    };
                     self.current.extend_from_slice(&rest[..length]);
                     self.at += 1 + length;
                     if self.current.is_empty() {
@@ -234,6 +239,9 @@ impl Lexer<'_> {
         let name = here.name.clone().unwrap_or_default();
         if name.is_empty() {
             return Err("invalid here-document delimiter".into());
+        }
+        if self.at >= self.text.len() {
+            return Err("the here-document has no text".into());
         }
         let mut content = Vec::new();
         loop {
@@ -317,6 +325,11 @@ impl Lexer<'_> {
                 }
             } else if after == After::Angle && text.iter().all(u8::is_ascii_digit) {
                 kind = Tk::IoNumber;
+            } else if text == b";" {
+                // Only a here-document's text gets here as a word of this kind.
+                kind = Tk::Semi;
+            } else if text == b"&" {
+                kind = Tk::Amp;
             }
         }
         self.since_for = match self.since_for {

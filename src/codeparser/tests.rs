@@ -15,7 +15,7 @@ fn commands_of_every_construct() {
     assert_eq!(commands("f() { a; }\nf; g() ( b )\n{ c; } 2>&1; ( d )"), ["a", "b", "c", "d"]);
     assert_eq!(commands("cat <<A >x; a\nb\nA\nc <<'B' <<-C\nd\nB\n\te\n\tC\ng"), ["a", "c", "cat", "g"]);
     assert_eq!(commands(""), [""; 0]);
-    assert_eq!(commands("\n# only a comment"), [""; 0]);
+    assert_eq!(commands("\n# only a comment\n#"), [""; 0]);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn substitutions_where_the_reference_looks() {
 fn refusals() {
     for text in [
         "a $((1+1))", "for x; do a; done", "f() { a; } >b", "{ a & }", "echo while", "a (b", "echo foo$ bar", "cat <<E\nE\n",
-        "cat <<E", "if a; then fi", "a ;; b", "echo \"x", "a; ; ; b", "case x\nin esac", "a &;",
+        "cat <<E", "if a; then fi", "a ;; b", "echo \"x", "a; ; ; b", "case x\nin esac", "a &;", "a # b", "cat <<E x\n",
     ] {
         let error = shell(text).unwrap_err();
         let in_word = text.contains("foo$");
@@ -75,7 +75,7 @@ fn python_calls_are_seen() {
 #[test]
 fn library_functions() {
     let source = "@bb.parse.vardeps('A', 'B')\n@bb.parse.vardepsexclude('C')\ndef f(d):\n    d.getVar('C'); g(); h.g()\n";
-    let refs = library_function("oe.x", source, &|name| name == "g").unwrap();
+    let refs = library_function("oe.x", source, &|name| name == "g", &|_| true).unwrap();
     assert_eq!(names(&refs.references), ["A", "B"]);
     assert_eq!(names(&refs.execs), ["bb.parse.vardeps", "bb.parse.vardepsexclude", "h.g", "oe.x.g"]);
     assert_eq!(visitors_of_module("def a(): pass\na.visitorcode = b\nx = 1").unwrap(), [("a".into(), "b".into())]);

@@ -1,0 +1,357 @@
+//! sigdata, sigbasedata and siginfo files: Zstandard-compressed JSON with sorted keys, ASCII only,
+//! sets written as `{"_set_object":[…]}`. Byte for byte the JSON that the reference writes.
+
+use hz_data::Value;
+use hz_diagnostics::Str;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a variable or flag put into a hash. The type survives: flags that parsing sets are
+/// numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VarVal {
+    /// Without a value: adds nothing.
+    None,
+    Str(Str),
+    Int(i64),
+    Bool(bool),
+    /// A list, set or mapping that code stored: JSON, and the text that enters the hash.
+    Other { json: Str, text: Str },
+}
+
+impl From<Option<&Value>> for VarVal {
+    fn from(value: Option<&Value>) -> Self {
+        match value {
+            None | Some(Value::None) => VarVal::None,
+            Some(Value::Str(s)) => VarVal::Str(s.clone()),
+            Some(Value::Int(i)) => VarVal::Int(*i),
+            Some(Value::Bool(b)) => VarVal::Bool(*b),
+            Some(other) => {
+                let mut json = String::new();
+                write_value(&mut json, other);
+                VarVal::Other { json: json.into(), text: other.to_text() }
+            }
+        }
+    }
+}
+
+impl VarVal {
+    /// What Python's `str()` gives for it.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            VarVal::None => "None".into(),
+            VarVal::Str(s) => Cow::Borrowed(s),
+            VarVal::Int(i) => i.to_string().into(),
+            VarVal::Bool(b) => if *b { "True" } else { "False" }.into(),
+            VarVal::Other { text, .. } => Cow::Borrowed(text),
+        }
+    }
+    fn write(&self, out: &mut String) {
+        match self {
+            VarVal::None => out.push_str("null"),
+            VarVal::Str(s) => write_text(out, s),
+            VarVal::Int(i) => out.push_str(&i.to_string()),
+            VarVal::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+            VarVal::Other { json, .. } => out.push_str(json),
+        }
+    }
+}
+
+/// The content of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SigData {
+    pub task: Option<Str>,
+    pub basehash_ignore_vars: BTreeSet<Str>,
+    /// BB_TASKHASH_IGNORE_TASKS; None when empty.
+    pub taskhash_ignore_tasks: Option<Str>,
+    pub taskdeps: BTreeSet<Str>,
+    pub basehash: Str,
+    pub gendeps: BTreeMap<Str, BTreeSet<Str>>,
+    pub varvals: BTreeMap<Str, VarVal>,
+    /// What only a file with a task hash has.
+    pub run: Option<RunData>,
+    pub taint: Option<Str>,
+}
+
+/// The part of a file that belongs to the task hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunData {
+    /// `[mc:NAME:]pn:task`, in the order in which their hashes entered.
+    pub runtaskdeps: Vec<Str>,
+    /// Name (`./REL` for members of directories) and checksum, in order.
+    pub file_checksum_values: Vec<(Str, Option<Str>)>,
+    pub runtaskhashes: BTreeMap<Str, Str>,
+    pub taskhash: Str,
+    pub unihash: Str,
+}
+
+/// A file that cannot be read as sigdata.
+#[derive(Debug)]
+pub struct SigdataError {
+    pub file: PathBuf,
+    pub cause: String,
+}
+impl fmt::Display for SigdataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failed to open sigdata file '{}': {}", self.file.display(), self.cause)
+    }
+}
+impl std::error::Error for SigdataError {}
+
+// -- writing
+
+fn write_text(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+fn write_list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
+    out.push('[');
+    for (n, item) in items.into_iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        each(out, item);
+    }
+    out.push(']');
+}
+
+fn write_map<'a, T: 'a>(
+    out: &mut String, items: impl IntoIterator<Item = (&'a Str, T)>, mut each: impl FnMut(&mut String, T),
+) {
+    out.push('{');
+    for (n, (key, item)) in items.into_iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        write_text(out, key);
+        out.push(':');
+        each(out, item);
+    }
+    out.push('}');
+}
+
+fn write_set<'a>(out: &mut String, items: impl IntoIterator<Item = &'a Str>) {
+    out.push_str("{\"_set_object\":");
+    write_list(out, items, |out, item| write_text(out, item));
+    out.push('}');
+}
+
+fn write_value(out: &mut String, value: &Value) {
+    match value {
+        Value::None => out.push_str("null"),
+        Value::Str(s) => write_text(out, s),
+        Value::Int(i) => out.push_str(&i.to_string()),
+        Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+        Value::List(list) => write_list(out, list.iter(), write_value),
+        Value::Set(set) => write_set(out, set.iter().collect::<BTreeSet<_>>()),
+        Value::Map(map) => write_map(out, map.iter().collect::<BTreeMap<_, _>>(), write_value),
+        Value::Object(object) => write_text(out, &object.to_text()),
+    }
+}
+
+impl SigData {
+    /// The JSON text.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(64 * 1024);
+        let o = &mut out;
+        o.push_str("{\"basehash\":");
+        write_text(o, &self.basehash);
+        o.push_str(",\"basehash_ignore_vars\":");
+        write_set(o, &self.basehash_ignore_vars);
+        if let Some(run) = &self.run {
+            o.push_str(",\"file_checksum_values\":");
+            write_list(o, &run.file_checksum_values, |o, (file, sum)| {
+                o.push('[');
+                write_text(o, file);
+                o.push(',');
+                match sum {
+                    Some(sum) => write_text(o, sum),
+                    None => o.push_str("null"),
+                }
+                o.push(']');
+            });
+        }
+        o.push_str(",\"gendeps\":");
+        write_map(o, &self.gendeps, |o, deps| write_set(o, deps));
+        if let Some(run) = &self.run {
+            o.push_str(",\"runtaskdeps\":");
+            write_list(o, &run.runtaskdeps, |o, dep| write_text(o, dep));
+            o.push_str(",\"runtaskhashes\":");
+            write_map(o, &run.runtaskhashes, |o, hash| write_text(o, hash));
+        }
+        if let Some(taint) = &self.taint {
+            o.push_str(",\"taint\":");
+            write_text(o, taint);
+        }
+        if let Some(task) = &self.task {
+            o.push_str(",\"task\":");
+            write_text(o, task);
+        }
+        o.push_str(",\"taskdeps\":");
+        write_set(o, &self.taskdeps);
+        if let Some(run) = &self.run {
+            o.push_str(",\"taskhash\":");
+            write_text(o, &run.taskhash);
+        }
+        o.push_str(",\"taskhash_ignore_tasks\":");
+        match &self.taskhash_ignore_tasks {
+            Some(text) => write_text(o, text),
+            None => o.push_str("null"),
+        }
+        if let Some(run) = &self.run {
+            o.push_str(",\"unihash\":");
+            write_text(o, &run.unihash);
+        }
+        o.push_str(",\"varvals\":");
+        write_map(o, &self.varvals, |o, value| value.write(o));
+        o.push('}');
+        out
+    }
+
+    /// Writes the file beside `path` and renames it there, mode 0664; folders are made, mode 0775.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        make_folders(folder)?;
+        let mut file = tempfile::Builder::new().prefix("sigtask.").tempfile_in(folder)?;
+        file.write_all(&zstd::encode_all(self.to_json().as_bytes(), 3)?)?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o664))?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    }
+
+    /// Reads a file; the names that fields had in old releases are known.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not sigdata.
+    pub fn read(path: &Path) -> Result<SigData, SigdataError> {
+        let failed = |cause: String| SigdataError { file: path.into(), cause };
+        let bytes = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
+        let json = zstd::decode_all(&bytes[..]).map_err(|e| failed(e.to_string()))?;
+        let json = serde_json::from_slice(&json).map_err(|e| failed(e.to_string()))?;
+        parse(&json).map_err(|what| failed(format!("unexpected content of {what}")))
+    }
+
+    /// The name of a task's file: with a task hash (`hash` is then the unihash) or without (the
+    /// base hash).
+    pub fn file_name(stampbase: &str, task: &str, with_taskhash: bool, hash: &str) -> String {
+        format!("{stampbase}.{task}.{}.{hash}", if with_taskhash { "sigdata" } else { "sigbasedata" })
+    }
+}
+
+/// Makes missing folders group-writable whatever the umask says.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        make_folders(parent)?;
+    }
+    match std::fs::create_dir(folder) {
+        Ok(()) => std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o775)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+// -- reading
+
+use serde_json::Value as Json;
+
+fn parse(json: &Json) -> Result<SigData, &'static str> {
+    let get = |names: &[&str]| names.iter().find_map(|name| json.get(name));
+    let text = |name: &'static str| json.get(name).and_then(Json::as_str).map(Str::from);
+    let mut data = SigData {
+        task: text("task"),
+        basehash_ignore_vars: set(get(&["basehash_ignore_vars", "basewhitelist"])).ok_or("basehash_ignore_vars")?,
+        taskhash_ignore_tasks: get(&["taskhash_ignore_tasks", "taskwhitelist"]).and_then(Json::as_str).map(Str::from),
+        taskdeps: set(json.get("taskdeps")).ok_or("taskdeps")?,
+        basehash: text("basehash").ok_or("basehash")?,
+        taint: text("taint"),
+        ..SigData::default()
+    };
+    for (name, deps) in json.get("gendeps").and_then(Json::as_object).ok_or("gendeps")? {
+        data.gendeps.insert(name.as_str().into(), set(Some(deps)).ok_or("gendeps")?);
+    }
+    for (name, value) in json.get("varvals").and_then(Json::as_object).ok_or("varvals")? {
+        data.varvals.insert(name.as_str().into(), value_of(value));
+    }
+    if let Some(deps) = json.get("runtaskdeps").and_then(Json::as_array) {
+        let mut run = RunData {
+            runtaskdeps: deps.iter().filter_map(Json::as_str).map(Str::from).collect(),
+            taskhash: text("taskhash").unwrap_or_else(|| "".into()),
+            unihash: text("unihash").unwrap_or_else(|| "".into()),
+            ..RunData::default()
+        };
+        for entry in json.get("file_checksum_values").and_then(Json::as_array).into_iter().flatten() {
+            let name = entry.get(0).and_then(Json::as_str).ok_or("file_checksum_values")?;
+            run.file_checksum_values.push((name.into(), entry.get(1).and_then(Json::as_str).map(Str::from)));
+        }
+        for (name, hash) in json.get("runtaskhashes").and_then(Json::as_object).into_iter().flatten() {
+            run.runtaskhashes.insert(name.as_str().into(), hash.as_str().ok_or("runtaskhashes")?.into());
+        }
+        data.run = Some(run);
+    }
+    Ok(data)
+}
+
+fn set(json: Option<&Json>) -> Option<BTreeSet<Str>> {
+    let json = json?;
+    let list = json.get("_set_object").unwrap_or(json).as_array()?;
+    list.iter().map(|item| item.as_str().map(Str::from)).collect()
+}
+
+fn value_of(json: &Json) -> VarVal {
+    match json {
+        Json::Null => VarVal::None,
+        Json::String(s) => VarVal::Str(s.as_str().into()),
+        Json::Bool(b) => VarVal::Bool(*b),
+        Json::Number(n) if n.is_i64() => VarVal::Int(n.as_i64().unwrap_or_default()),
+        other => {
+            let value = store_value(other);
+            match VarVal::from(Some(&value)) {
+                VarVal::Str(text) => VarVal::Other { json: other.to_string().into(), text },
+                known => known,
+            }
+        }
+    }
+}
+
+fn store_value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::None,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => n.as_i64().map_or_else(|| Value::from(n.to_string()), Value::Int),
+        Json::String(s) => Value::from(s.as_str()),
+        Json::Array(list) => Value::List(std::sync::Arc::new(list.iter().map(store_value).collect())),
+        Json::Object(map) => match set(Some(json)) {
+            Some(set) if map.contains_key("_set_object") => Value::Set(std::sync::Arc::new(set.into_iter().collect())),
+            _ => Value::Map(std::sync::Arc::new(map.iter().map(|(k, v)| (k.as_str().into(), store_value(v))).collect())),
+        },
+    }
+}
