@@ -349,6 +349,10 @@ class LogHandler(logging.Handler):
     """Turns log records into events."""
 
     def emit(self, record):
+        # A record is one event, however many of us it passes, and also when it is shown again.
+        if getattr(record, "bb_fired", False):
+            return
+        record.bb_fired = True
         if record.exc_info:
             record.bb_exc_formatted = traceback.format_exception(*record.exc_info)
             record.exc_info = None
