@@ -41,6 +41,16 @@ impl FileCollector {
         FileCollector { mc: mc.into(), collections, appends: Vec::new(), overlayed: IndexMap::new() }
     }
 
+    /// A second view of the same files.
+    pub fn copy(&self) -> FileCollector {
+        FileCollector {
+            mc: self.mc.clone(),
+            collections: self.collections.clone(),
+            appends: self.appends.clone(),
+            overlayed: self.overlayed.clone(),
+        }
+    }
+
     /// The collection that a file belongs to. None: priority 0, no layer.
     pub fn collection(&self, file: &str) -> Option<&Collection> {
         self.collections.iter().find(|c| c.matches(file))

@@ -189,8 +189,38 @@ fn defined_name(text: &str) -> Option<&str> {
     (end > 0).then(|| &rest[..end])
 }
 
+/// A definition of functions, as parsing made it.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    text: Str,
+    file: Str,
+    line: u32,
+}
+
+thread_local! {
+    static RECORDED: std::cell::RefCell<Option<Vec<Definition>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Runs `f` and gives, beside its result, the definitions made meanwhile. All recipes share one
+/// namespace, so whoever runs a recipe's code later has to make its functions the current ones.
+pub fn record_definitions<R>(f: impl FnOnce() -> R) -> (R, Vec<Definition>) {
+    let outer = RECORDED.replace(Some(Vec::new()));
+    let result = f();
+    (result, RECORDED.replace(outer).unwrap_or_default())
+}
+
+/// Makes recorded definitions the current ones.
+pub fn replay_definitions(definitions: &[Definition]) -> Result<(), RuntimeError> {
+    crate::enter(|vm| definitions.iter().try_for_each(|d| define(vm, &d.text, &d.file, d.line)))
+}
+
 /// Defines the functions of `text`, which stands after line `line` of `file`.
 pub fn define(vm: &VirtualMachine, text: &str, file: &str, line: u32) -> Result<(), RuntimeError> {
+    RECORDED.with_borrow_mut(|recorded| {
+        if let Some(recorded) = recorded {
+            recorded.push(Definition { text: text.into(), file: file.into(), line });
+        }
+    });
     let context = context(vm).map_err(|error| to_runtime(vm, error))?;
     let name = defined_name(text);
     let hash = digest((text, file, line));

@@ -1,1 +1,62 @@
-//! (stub)
+//! The cooker: one command from the configuration to its result. Everything happens in the process
+//! of the command; parsers and tasks are forked from it, the hash equivalence server is a child.
+
+mod bridge;
+mod build;
+mod farm;
+mod hashserv;
+mod lock;
+mod modules;
+mod parsing;
+mod session;
+mod signals;
+mod signatures;
+mod tasks;
+
+pub use hashserv::hashserv_child;
+pub use session::{lock_holder, run};
+
+/// What a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Parse all recipes (`-p`).
+    Parse,
+    /// Print variables with their history (`-e`).
+    Environment,
+    /// Write dependency graphs (`-g`).
+    Graph,
+    /// Build the targets.
+    Build,
+}
+
+/// A command line, understood.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub verb: Verb,
+    pub targets: Vec<String>,
+    /// `-c`.
+    pub cmd: Option<String>,
+    pub force: bool,
+    /// `-C`.
+    pub invalidate_stamps: Vec<String>,
+    pub runall: Vec<String>,
+    pub runonly: Vec<String>,
+    pub no_setscene: bool,
+    pub skip_setscene: bool,
+    pub setscene_only: bool,
+    pub dry_run: bool,
+    pub keep_going: bool,
+    /// `-S`.
+    pub dump_signatures: Vec<String>,
+    pub prefiles: Vec<String>,
+    pub postfiles: Vec<String>,
+    /// `-I`.
+    pub assume_provided: Vec<String>,
+    /// Level below which log records are not shown.
+    pub loglevel: u32,
+    pub debug: u8,
+    pub verbose: bool,
+    pub quiet: u8,
+    /// `-l`: domain and its level.
+    pub domains: Vec<(String, u32)>,
+}

@@ -366,6 +366,11 @@ impl Knotty {
         }
     }
 
+    /// Prints a line that is no log record.
+    pub fn say(&mut self, text: &str) {
+        self.line(text, false);
+    }
+
     /// Ctrl-C number one or two: tells the user what happens now.
     pub fn interrupted(&mut self) {
         self.interrupts += 1;

@@ -1,0 +1,93 @@
+//! `_hz_parse`: parsing for Python code that asks for it (`bb.parse.handle`, `inherit`, tasks); and
+//! the list of all native modules of the folders below Python.
+
+use rustpython_vm::Context;
+use rustpython_vm::builtins::PyModuleDef;
+
+/// All modules to hand to the VM before it starts.
+pub fn definitions() -> Vec<&'static PyModuleDef> {
+    let ctx = Context::genesis();
+    vec![
+        _hz_parse::module_def(ctx),
+        hz_fetch::pymodule::module_def(ctx),
+        hz_exec::pymodule::module_def(ctx),
+        hz_exec::siggen_module::module_def(ctx),
+        hz_services::pymodule::module_def(ctx),
+    ]
+}
+
+#[rustpython_vm::pymodule]
+mod _hz_parse {
+    use crate::parsing::BaseHashes;
+    use hz_data::RuntimeError;
+    use hz_parse::Error;
+    use rustpython_vm::builtins::{PyBaseExceptionRef, PyStrRef};
+    use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
+
+    /// The Python exception for a parsing error.
+    fn raised(vm: &VirtualMachine, error: Error) -> PyBaseExceptionRef {
+        let parse = |message: String, file: &str, line: u32| {
+            let made = crate::bridge::call(
+                vm,
+                "bb.parse",
+                "ParseError",
+                vec![vm.ctx.new_str(message).into(), vm.ctx.new_str(file).into(), vm.ctx.new_int(line).into()],
+            );
+            match made.map(|e| e.downcast::<rustpython_vm::builtins::PyBaseException>()) {
+                Ok(Ok(exception)) => exception,
+                Ok(Err(_)) => vm.new_runtime_error("bb.parse.ParseError is no exception"),
+                Err(exception) => exception,
+            }
+        };
+        match error {
+            Error::Handled => hz_python::errors::from_runtime(vm, &RuntimeError::Handled),
+            Error::Skip(reason) => hz_python::errors::from_runtime(vm, &RuntimeError::Skip(reason)),
+            Error::Data(e, _) => hz_python::errors::from_data(vm, *e),
+            Error::Python(e, _) => hz_python::errors::from_runtime(vm, &e),
+            Error::Parse(d) => match &d.place {
+                Some(place) => parse(d.message.clone(), &place.file, place.line),
+                None => parse(d.message.clone(), "", 0),
+            },
+            other => parse(other.to_string(), "", 0),
+        }
+    }
+
+    /// `inherit(classes, file, line, d, deferred)`.
+    #[pyfunction]
+    fn inherit(classes: PyStrRef, file: PyStrRef, line: u32, d: PyObjectRef, deferred: bool, vm: &VirtualMachine) -> PyResult<()> {
+        let store = hz_python::store::unwrap(&d, vm)?;
+        hz_parse::inherit(&classes.to_string(), &file.to_string(), line, store, deferred).map_err(|e| raised(vm, e))
+    }
+
+    /// `handle(file, d, include, baseconfig)`: a recipe gives a dict of its variants' stores, other
+    /// files the store.
+    #[pyfunction]
+    fn handle(file: PyStrRef, d: PyObjectRef, include: bool, baseconfig: bool, vm: &VirtualMachine) -> PyResult {
+        let store = hz_python::store::unwrap(&d, vm)?;
+        let file = file.to_string();
+        if file.ends_with(".bb") && !include {
+            let finalise = BaseHashes::new(store).map_err(|e| raised(vm, e))?;
+            let variants = hz_parse::handle_recipe(&file, store, &finalise).map_err(|e| raised(vm, e))?;
+            let out = vm.ctx.new_dict();
+            for variant in variants {
+                out.set_item(&*variant.name, hz_python::store::wrap(&variant.store, vm)?, vm)?;
+            }
+            return Ok(out.into());
+        }
+        hz_parse::handle_included(&file, store, baseconfig).map_err(|e| raised(vm, e))?;
+        Ok(d)
+    }
+
+    #[pyfunction]
+    fn add_task(task: PyStrRef, before: Option<PyStrRef>, after: Option<PyStrRef>, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+        let store = hz_python::store::unwrap(&d, vm)?;
+        let (before, after) = (before.map(|t| t.to_string()), after.map(|t| t.to_string()));
+        hz_parse::add_task(store, &task.to_string(), before.as_deref(), after.as_deref()).map_err(|e| raised(vm, e))
+    }
+
+    #[pyfunction]
+    fn del_task(task: PyStrRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+        let store = hz_python::store::unwrap(&d, vm)?;
+        hz_parse::del_task(store, &task.to_string()).map_err(|e| raised(vm, e))
+    }
+}

@@ -1,0 +1,319 @@
+//! All recipes of all layers: from the cache where nothing changed, from forked parsers otherwise.
+
+use crate::bridge::{fire, number, text, trace};
+use crate::farm::{Farm, Message, Outlet};
+use hz_cache::{Packer, ParsedFile, RecipeCache, RecipeInfo};
+use hz_data::{DataError, DataStore, RuntimeError};
+use hz_diagnostics::Str;
+use hz_events::{Event, level, log};
+use hz_parse::{Collection, Configuration, Error, FileCollector, Finalise, RecipeRequest, Result, Signatures};
+use hz_siggen::{LibrarySignatures, Rules, base_signatures};
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One recipe file to have.
+#[derive(Clone)]
+struct Job {
+    mc: Str,
+    file: String,
+    appends: Vec<String>,
+    layer: Option<Str>,
+}
+
+/// All recipes, parsed.
+pub struct Parsed {
+    /// Per multiconfig, in the order of the recipe files.
+    pub recipes: IndexMap<Str, Vec<Arc<RecipeInfo>>>,
+    pub collectors: IndexMap<Str, FileCollector>,
+    pub files: IndexMap<Str, Vec<String>>,
+    pub cache: RecipeCache,
+}
+
+/// Base hashes at the end of a recipe's parsing.
+pub struct BaseHashes {
+    libs: LibrarySignatures,
+    rules: Rules,
+    active: bool,
+}
+
+impl BaseHashes {
+    /// `store` is the configuration; without a signature handler that hashes, nothing is computed.
+    pub fn new(store: &DataStore) -> Result<BaseHashes> {
+        let functions = hz_parse::lib_functions(store);
+        let libs = LibrarySignatures::new(&functions, store).map_err(|e| Error::Other(e.to_string()))?;
+        let handler = store.get_or_empty("BB_SIGNATURE_HANDLER")?;
+        Ok(BaseHashes { libs, rules: Rules::from_configuration(store).map_err(|e| Error::Other(e.to_string()))?, active: !matches!(&*handler, "" | "noop") })
+    }
+}
+
+impl Finalise for BaseHashes {
+    fn finalise(&self, mcfn: &str, store: &DataStore) -> Result<Signatures> {
+        if !self.active {
+            return Ok(Signatures::default());
+        }
+        let found = base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| {
+            if e.is_skip() { Error::Skip(e.to_string()) } else { Error::Other(e.to_string()) }
+        })?;
+        Ok(Signatures {
+            basehashes: found.basehashes,
+            siggen: hz_cache::SiggenInfo { gendeps: found.gendeps, varvals: found.varvals, taskdeps: found.taskdeps },
+        })
+    }
+}
+
+/// Passes a helper's events on through its pipe.
+struct OutletSink(Outlet);
+
+impl hz_events::Sink for OutletSink {
+    fn emit(&mut self, event: Event) {
+        if let Ok(json) = serde_json::to_vec(&event) {
+            // The main process is gone if this fails; so will we be, presently.
+            let _ = self.0.event(&json);
+        }
+    }
+}
+
+/// What the recipe cache stands for: the configuration, the files it was made from, and this program.
+fn cache_key(config: &Configuration) -> String {
+    let mut hash = Sha256::new();
+    hash.update(config.data_hash.as_bytes());
+    for store in config.mcdata.values() {
+        for dependency in hz_parse::dependencies(store, true) {
+            hash.update(dependency.path.as_bytes());
+            match hz_cache::FileState::of(Path::new(&*dependency.path)) {
+                hz_cache::FileState::Absent => hash.update([0]),
+                hz_cache::FileState::Present { sha256, .. } => hash.update(sha256),
+            }
+        }
+    }
+    if let Ok(meta) = std::env::current_exe().and_then(std::fs::metadata) {
+        use std::os::unix::fs::MetadataExt;
+        hash.update(format!("{} {} {}", meta.size(), meta.mtime(), meta.mtime_nsec()));
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Folder of our own caches.
+pub fn cache_dir(store: &DataStore) -> Result<PathBuf> {
+    let cache = store.get_or_empty("CACHE")?;
+    let dir = if cache.is_empty() { store.get_or_empty("BB_CACHEDIR")? } else { cache };
+    Ok(PathBuf::from(&*dir))
+}
+
+/// Parses everything. `stop` is asked now and then; true ends it with [`Error::Handled`].
+pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn Fn() -> bool) -> Result<Parsed> {
+    let data = config.data();
+    let mut collectors = IndexMap::new();
+    let mut files = IndexMap::new();
+    let mut jobs = Vec::new();
+    let mut masked = 0;
+    for (mc, store) in &config.mcdata {
+        let mut collector = FileCollector::new(collections, mc);
+        let found = collector.collect(store)?;
+        masked += found.masked;
+        for file in &found.files {
+            let layer = collector.collection(file).map(|c| c.name.clone());
+            jobs.push(Job { mc: mc.clone(), file: file.clone(), appends: collector.appends_of(file), layer });
+        }
+        files.insert(mc.clone(), found.files);
+        collectors.insert(mc.clone(), collector);
+    }
+
+    let dir = cache_dir(data)?;
+    let caches = data.get_or_empty("BB_CACHEDIR")?;
+    let code_cache = Path::new(&*caches).join("hitzeleiter-codeparser");
+    let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), &cache_key(config));
+    let known = cache.len();
+    fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
+    let mut results: Vec<Option<Vec<RecipeInfo>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends)).collect();
+    fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
+
+    let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
+    let cached = jobs.len() - todo.len();
+    if !todo.is_empty() {
+        hz_codeparser::load_cache(&code_cache);
+        let outcome = run_parsers(config, &jobs, &todo, &mut cache, &mut results, stop);
+        if let Err(e) = hz_codeparser::save_cache(&code_cache) {
+            log(level::DEBUG, "CodeParser", format!("cannot write {}: {e}", code_cache.display()));
+        }
+        let failed = outcome?;
+        if failed > 0 {
+            return Err(halted(data));
+        }
+    }
+    let (mut virtuals, mut skipped) = (0, 0);
+    let mut recipes: IndexMap<Str, Vec<Arc<RecipeInfo>>> = config.mcdata.keys().map(|mc| (mc.clone(), Vec::new())).collect();
+    for (job, infos) in jobs.iter().zip(results) {
+        for info in infos.unwrap_or_default() {
+            virtuals += 1;
+            skipped += usize::from(info.skipped.is_some());
+            if let Some(list) = recipes.get_mut(&job.mc) {
+                list.push(Arc::new(info));
+            }
+        }
+    }
+    if !todo.is_empty() {
+        let (total, parsed) = (jobs.len(), todo.len());
+        fire(data, "bb.event.ParseCompleted", |vm| {
+            Ok([cached, parsed, skipped, masked, virtuals, 0, total].map(|n| number(vm, n)).to_vec())
+        })
+        .map_err(python_error)?;
+    }
+    if let Err(e) = cache.save() {
+        // A full disk costs the next start some time, not this build.
+        log(level::WARNING, "Cache", e.to_string());
+    }
+    dangling_appends(&recipes, &collectors)?;
+    Ok(Parsed { recipes, collectors, files, cache })
+}
+
+fn halted(data: &DataStore) -> Error {
+    let _ = fire(data, "bb.event.ParseError", |vm| Ok(vec![text(vm, "Parsing halted due to errors")]));
+    log(level::ERROR, "", "Parsing halted due to errors, see error messages above");
+    Error::Handled
+}
+
+/// Runs the parsers over `todo`; gives the number of recipes that failed.
+fn run_parsers(
+    config: &Configuration, jobs: &[Job], todo: &[usize], cache: &mut RecipeCache,
+    results: &mut [Option<Vec<RecipeInfo>>], stop: &dyn Fn() -> bool,
+) -> Result<usize> {
+    let data = config.data();
+    fire(data, "bb.event.ParseStarted", |vm| Ok(vec![number(vm, todo.len())])).map_err(python_error)?;
+    let threads = data.get_or_empty("BB_NUMBER_PARSE_THREADS")?;
+    let workers = match threads.trim().parse::<usize>() {
+        Ok(n) if n > 0 => n,
+        _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    };
+    let finalise: IndexMap<Str, BaseHashes> =
+        config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?))).collect::<Result<_>>()?;
+    let fork = || match hz_python::fork()? {
+        hz_python::ForkResult::Child => Ok(0),
+        hz_python::ForkResult::Parent(pid) => Ok(pid),
+    };
+    let make = |_: usize, outlet: &Outlet| {
+        if let Ok(outlet) = outlet.try_clone() {
+            hz_events::set_sink(Box::new(OutletSink(outlet)));
+        }
+        Packer::new()
+    };
+    let work = |packer: &mut Packer, n: usize| {
+        let job = &jobs[todo[n]];
+        match parse_one(config, job, &finalise) {
+            Ok(parsed) => packer.pack(parsed),
+            Err(error) => {
+                tell_failure(&job.file, &error);
+                Vec::new()
+            }
+        }
+    };
+    let rest = |_| hz_codeparser::take_new().unwrap_or_default();
+    let mut farm = Farm::start(workers, todo.len(), fork, make, work, rest).map_err(|e| Error::Other(e.to_string()))?;
+    let (mut failed, mut done) = (0, 0);
+    let chunk = (todo.len() / 100).max(1);
+    while let Some(messages) = farm.wait(250) {
+        if stop() {
+            return Err(Error::Handled);
+        }
+        for message in messages {
+            match message {
+                Message::Event(json) => {
+                    if let Ok(event) = serde_json::from_slice(&json) {
+                        hz_events::emit(event);
+                    }
+                }
+                Message::Done { bytes, .. } if bytes.is_empty() => {
+                    failed += 1;
+                    farm.stop();
+                }
+                Message::Done { worker, job, bytes } => {
+                    let infos = cache.absorb(worker, &bytes).map_err(|e| Error::Other(e.to_string()))?;
+                    results[todo[job]] = Some(infos);
+                    done += 1;
+                    if done % chunk == 0 {
+                        hz_events::emit(Event::ParseProgress { current: done, total: todo.len() });
+                    }
+                }
+                Message::Rest { bytes, .. } => {
+                    hz_codeparser::absorb(&bytes);
+                }
+                Message::Died { job, status } => {
+                    let file = job.map_or("nothing", |n| jobs[todo[n]].file.as_str());
+                    log(level::ERROR, "", format!("A parsing process ended while it worked on {file}: {status}"));
+                    failed += 1;
+                    farm.stop();
+                }
+            }
+        }
+    }
+    Ok(failed)
+}
+
+fn parse_one(config: &Configuration, job: &Job, finalise: &IndexMap<Str, BaseHashes>) -> Result<ParsedFile> {
+    let request =
+        RecipeRequest { file: &job.file, appends: &job.appends, mc: &job.mc, layer: job.layer.as_deref(), only: None };
+    let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
+    Ok(ParsedFile {
+        mc: job.mc.to_string(),
+        path: job.file.clone(),
+        appends: job.appends.clone(),
+        infos: hz_parse::recipe_infos(&parsed)?,
+        depends: parsed.depends.iter().map(|d| d.path.to_string()).collect(),
+    })
+}
+
+/// A Python error that reached the cooker.
+pub fn python_error(error: RuntimeError) -> Error {
+    match error {
+        RuntimeError::Handled => Error::Handled,
+        other => Error::Python(Box::new(other), None),
+    }
+}
+
+/// Tells why a recipe could not be parsed, in the words people look for.
+pub fn tell_failure(file: &str, error: &Error) {
+    let text = match error {
+        Error::Handled => return,
+        Error::Parse(diagnostic) => diagnostic.message.clone(),
+        Error::Data(e, _) => match &**e {
+            DataError::Runtime(RuntimeError::Handled) | DataError::Expansion { cause: RuntimeError::Handled, .. } => return,
+            DataError::Runtime(RuntimeError::Python(e)) => format!("Unable to parse {file}\n{}", trace(e)),
+            e => format!("ExpansionError during parsing {file}\nbb.data_smart.ExpansionError: {e}"),
+        },
+        Error::Python(e, _) => match &**e {
+            RuntimeError::Handled => return,
+            RuntimeError::Skip(reason) => format!("Unable to parse {file}: {reason}"),
+            RuntimeError::Python(e) => format!("Unable to parse {file}\n{}", trace(e)),
+        },
+        other => format!("Unable to parse {file}: {other}"),
+    };
+    log(level::ERROR, "", text);
+}
+
+/// Appends that no recipe takes are fatal.
+fn dangling_appends(recipes: &IndexMap<Str, Vec<Arc<RecipeInfo>>>, collectors: &IndexMap<Str, FileCollector>) -> Result<()> {
+    let mut messages = Vec::new();
+    let mut sorted: Vec<_> = collectors.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(b.0));
+    for (mc, collector) in sorted {
+        let mut left: Vec<&str> = collector.appends().iter().map(|(_, path)| path.as_str()).collect();
+        if left.is_empty() {
+            continue;
+        }
+        for info in recipes.get(mc).into_iter().flatten() {
+            let applied = collector.appends_of(hz_parse::realfn(&info.mcfn).0);
+            left.retain(|path| !applied.iter().any(|a| a == path));
+        }
+        if !left.is_empty() {
+            let mc = if mc.is_empty() { "default" } else { mc };
+            messages.push(format!("No recipes in {mc} available for:\n  {}", left.join("\n  ")));
+        }
+    }
+    if messages.is_empty() {
+        return Ok(());
+    }
+    log(level::CRITICAL, "", messages.join("\n"));
+    Err(Error::Handled)
+}

@@ -1,0 +1,296 @@
+//! What the run queue reaches through its traits: task processes forked from this one, and the
+//! metadata's set-scene functions.
+
+use crate::bridge::{call, fire, number, text, texts};
+use crate::parsing::BaseHashes;
+use crate::session::{Session, parse_variant_in};
+use crate::signatures::graph_error;
+use hz_data::{DataStore, RuntimeError, SetInfo, Value};
+use hz_diagnostics::Str;
+use hz_events::Event;
+use hz_exec::child::{TaskDepData, TaskPython, TaskSpec, run_in_child};
+use hz_exec::spawn::{Report, Spawner};
+use hz_graph::{GraphError, Result, TaskId};
+use hz_parse::{Configuration, FileCollector, Finalise, Signatures};
+use hz_python::Definition;
+use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
+use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Recipes as tasks see them: parsed once, when their first task starts; every task's process
+/// starts from that store.
+pub struct Recipes {
+    config: IndexMap<Str, DataStore>,
+    collectors: IndexMap<Str, FileCollector>,
+    finalise: BaseHashes,
+    parsed: FxHashMap<Str, (DataStore, Vec<Definition>)>,
+}
+
+/// Puts a recipe's signatures where the generator finds them in a task.
+struct InStore<'a>(&'a BaseHashes);
+
+impl Finalise for InStore<'_> {
+    fn finalise(&self, mcfn: &str, store: &DataStore) -> hz_parse::Result<Signatures> {
+        let found = self.0.finalise(mcfn, store)?;
+        let quiet = SetInfo::default();
+        let list = |names: &Vec<Str>| Value::List(names.iter().map(|n| Value::Str(n.clone())).collect::<Vec<_>>().into());
+        let lists = |map: &IndexMap<Str, Vec<Str>>| Value::Map(map.iter().map(|(k, v)| (k.clone(), list(v))).collect::<IndexMap<_, _>>().into());
+        let values = found.siggen.varvals.iter().map(|(k, v)| (k.clone(), v.clone().map_or(Value::None, Value::Str)));
+        store.set_var("__siggen_gendeps", lists(&found.siggen.gendeps), &quiet)?;
+        store.set_var("__siggen_taskdeps", lists(&found.siggen.taskdeps), &quiet)?;
+        store.set_var("__siggen_varvals", Value::Map(values.collect::<IndexMap<_, _>>().into()), &quiet)?;
+        Ok(found)
+    }
+}
+
+impl Recipes {
+    /// Recipes of the session's configuration, seen as in a task.
+    pub fn new(session: &Session, finalise: BaseHashes) -> hz_parse::Result<Recipes> {
+        let mut config = IndexMap::new();
+        for (mc, store) in &session.config.mcdata {
+            let store = store.create_copy();
+            store.set_var("BB_WORKERCONTEXT", "1", &SetInfo::default())?;
+            config.insert(mc.clone(), store);
+        }
+        let collectors = match &session.parsed {
+            Some(parsed) => parsed.collectors.iter().map(|(mc, c)| (mc.clone(), c.copy())).collect(),
+            None => IndexMap::new(),
+        };
+        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default() })
+    }
+
+    fn get(&mut self, mcfn: &Str) -> Result<&(DataStore, Vec<Definition>), String> {
+        if !self.parsed.contains_key(mcfn) {
+            let (_, _, mc) = hz_parse::realfn(mcfn);
+            let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
+            let (variant, definitions) = hz_python::record_definitions(|| {
+                parse_variant_in(self.collectors.get(mc), config, mcfn, &InStore(&self.finalise))
+            });
+            let variant = variant.map_err(|e| format!("Parsing {mcfn} for its tasks failed: {e}"))?;
+            self.parsed.insert(mcfn.clone(), (variant.store, definitions));
+        }
+        self.parsed.get(mcfn).ok_or_else(|| "unreachable".into())
+    }
+}
+
+/// Calls `bb.build` in the task's process.
+struct VmPython<'a>(&'a [Definition]);
+
+impl TaskPython for VmPython<'_> {
+    fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, RuntimeError> {
+        // Another recipe may have been parsed since: its functions of the same names go.
+        hz_python::replay_definitions(self.0)?;
+        crate::bridge::python(|vm| {
+            let d = hz_python::store::wrap(store, vm)?;
+            call(vm, module, function, vec![d, text(vm, payload)])?.try_into_value::<i32>(vm)
+        })
+    }
+}
+
+/// Forks a process for each task.
+pub struct Forker {
+    recipes: Recipes,
+    spawner: Spawner,
+    variables: Vec<(Str, Value)>,
+    running: FxHashMap<String, TaskId>,
+    fakeroot_logs: FxHashMap<String, String>,
+    default_umask: IndexMap<Str, Option<Str>>,
+    verbose: bool,
+    debug: u8,
+    dry_run: bool,
+}
+
+impl Forker {
+    /// `variables`: what the build sets in every task.
+    pub fn new(session: &Session, recipes: Recipes, variables: Vec<(Str, Str)>) -> Forker {
+        let umask = |store: &DataStore| store.get("BB_DEFAULT_UMASK").ok().flatten().filter(|t| !t.is_empty());
+        Forker {
+            recipes,
+            spawner: Spawner::new(),
+            variables: variables.into_iter().map(|(n, v)| (n, Value::Str(v))).collect(),
+            running: FxHashMap::default(),
+            fakeroot_logs: FxHashMap::default(),
+            default_umask: session.config.mcdata.iter().map(|(mc, s)| (mc.clone(), umask(s))).collect(),
+            verbose: session.request.verbose,
+            debug: session.request.debug,
+            dry_run: session.request.dry_run,
+        }
+    }
+
+    fn reports(&mut self, reports: Vec<Report>) -> Vec<ExecEvent> {
+        let mut out = Vec::new();
+        for report in reports {
+            match report {
+                Report::Event { event: Event::TaskUniHashUpdate { tid, unihash }, .. } => out.push(ExecEvent::UniHash { tid, unihash }),
+                Report::Event { event, .. } => hz_events::emit(event),
+                Report::Exited { tid, code, .. } => {
+                    if let Some(task) = self.running.remove(&tid) {
+                        let fakeroot_log = self.fakeroot_logs.remove(&tid).filter(|p| !p.is_empty());
+                        out.push(ExecEvent::Exit { task, code, fakeroot_log });
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+impl Executor for Forker {
+    fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+        let info = work.graph.info(spec.task);
+        let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
+        let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
+        let (store, definitions) = self.recipes.get(&spec.mcfn)?;
+        let body = || {
+            let entry = |dep: hz_runqueue::TaskDep| {
+                let data = TaskDepData {
+                    pn: dep.pn,
+                    taskname: dep.taskname,
+                    fn_: dep.file,
+                    deps: dep.deps,
+                    provides: dep.provides,
+                    taskhash: dep.taskhash,
+                    unihash: dep.unihash,
+                    hashfn: dep.hashfn,
+                    taskhash_deps: Some(dep.taskhash_deps),
+                };
+                (dep.tid, data)
+            };
+            let task = TaskSpec {
+                mcfn: spec.mcfn.clone(),
+                task: spec.taskname.as_str().into(),
+                taskhash: spec.taskhash.clone(),
+                unihash: spec.unihash.clone(),
+                store: store.clone(),
+                taskdepdata: work.taskdepdata(spec).into_iter().map(entry).collect(),
+                variables: self.variables.clone(),
+                limited_deps: false,
+                dry_run: self.dry_run,
+                quieterrors: spec.quieterrors,
+                umask,
+                fakeroot: spec.fakeroot,
+                fakerootnoenv: info.fakerootnoenv.clone(),
+                verbose_shell: self.verbose || self.debug > 0,
+                verbose_stdout: self.verbose,
+            };
+            run_in_child(&task, &VmPython(definitions))
+        };
+        hz_python::flush();
+        self.spawner.spawn(&spec.tid, &spec.mcfn, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;
+        self.running.insert(spec.tid.to_string(), spec.task);
+        if spec.fakeroot {
+            self.fakeroot_logs.insert(spec.tid.to_string(), info.fakerootlogs.to_string());
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent> {
+        let reports = if timeout.is_zero() { self.spawner.collect() } else { self.spawner.wait(Some(timeout)).unwrap_or_default() };
+        self.reports(reports)
+    }
+
+    fn kill(&mut self) {
+        let reports = self.spawner.terminate(Duration::from_secs(3));
+        self.reports(reports);
+    }
+
+    fn finish(&mut self) {
+        if !self.spawner.is_empty() {
+            self.kill();
+        }
+    }
+}
+
+/// The metadata's functions and events of a build.
+pub struct BuildHooks {
+    config: Rc<RefCell<Configuration>>,
+    interrupted: fn() -> bool,
+}
+
+impl BuildHooks {
+    pub fn new(session: &Session) -> BuildHooks {
+        BuildHooks { config: Rc::new(RefCell::new(session.config.clone())), interrupted: || crate::signals::interrupts() > 0 }
+    }
+
+    fn data(&self) -> DataStore {
+        self.config.borrow().data().clone()
+    }
+}
+
+impl Hooks for BuildHooks {
+    fn hashcheck(&mut self, work: &Work, check: &HashCheck) -> Result<Vec<TaskId>> {
+        let data = self.data();
+        crate::bridge::python(|vm| {
+            let (hash, hashfn, unihash) = (vm.ctx.new_dict(), vm.ctx.new_dict(), vm.ctx.new_dict());
+            for id in check.tasks {
+                let tid = &**work.tid(*id);
+                hash.set_item(tid, text(vm, &work.hash[*id as usize]), vm)?;
+                hashfn.set_item(tid, text(vm, &work.graph.info(*id).hashfilename), vm)?;
+                unihash.set_item(tid, text(vm, &work.unihash[*id as usize]), vm)?;
+            }
+            let sq_data = vm.ctx.new_dict();
+            sq_data.set_item("hash", hash.into(), vm)?;
+            sq_data.set_item("hashfn", hashfn.into(), vm)?;
+            sq_data.set_item("unihash", unihash.into(), vm)?;
+            let names = vm.ctx.new_dict();
+            names.set_item("sq_data", sq_data.into(), vm)?;
+            names.set_item("d", hz_python::store::wrap(&data, vm)?, vm)?;
+            names.set_item("siginfo", vm.ctx.new_bool(check.siginfo).into(), vm)?;
+            names.set_item("currentcount", number(vm, check.currentcount), vm)?;
+            names.set_item("summary", vm.ctx.new_bool(check.summary).into(), vm)?;
+            let code = format!("{}(sq_data, d, siginfo=siginfo, currentcount=currentcount, summary=summary)", check.function);
+            let found = call(vm, "bb.utils", "better_eval", vec![text(vm, &code), names.into()])?;
+            let tids: Vec<rustpython_vm::PyObjectRef> = vm.extract_elements_with(&found, Ok)?;
+            let mut out = Vec::new();
+            for tid in tids {
+                out.extend(work.graph.find(&tid.str(vm)?.to_string()));
+            }
+            Ok(out)
+        })
+        .map_err(graph_error)
+    }
+
+    fn setscene_depvalid(&mut self, work: &Work, check: &DepValid) -> Result<bool> {
+        let data = self.data();
+        crate::bridge::python(|vm| {
+            let taskdata = vm.ctx.new_dict();
+            for id in check.taskdata {
+                let entry = vec![text(vm, work.graph.pn(*id)), text(vm, work.taskname(*id)), text(vm, work.file(*id))];
+                taskdata.set_item(&**work.tid(*id), vm.ctx.new_list(entry).into(), vm)?;
+            }
+            let notneeded = call(vm, "builtins", "set", vec![texts(vm, check.notneeded.iter().map(|id| work.tid(*id)))])?;
+            let names = vm.ctx.new_dict();
+            names.set_item("task", text(vm, work.tid(check.task)), vm)?;
+            names.set_item("taskdata", taskdata.into(), vm)?;
+            names.set_item("notneeded", notneeded, vm)?;
+            names.set_item("d", hz_python::store::wrap(&data, vm)?, vm)?;
+            let code = format!("{}(task, taskdata, notneeded, d)", check.function);
+            call(vm, "bb.utils", "better_eval", vec![text(vm, &code), names.into()])?.is_true(vm)
+        })
+        .map_err(graph_error)
+    }
+
+    fn stale_setscene(&mut self, work: &Work, mc: &str, found: &[(TaskId, Vec<String>)]) -> Result<()> {
+        let Some(store) = self.config.borrow().mcdata.get(mc).cloned() else { return Ok(()) };
+        fire(&store, "bb.event.StaleSetSceneTasks", |vm| {
+            let dict = vm.ctx.new_dict();
+            for (id, stamps) in found {
+                dict.set_item(&**work.tid(*id), texts(vm, stamps), vm)?;
+            }
+            Ok(vec![dict.into()])
+        })
+        .map_err(graph_error)
+    }
+
+    fn check_interrupts(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn explain_difference(&mut self, work: &Work, task: TaskId) -> Result<()> {
+        let _ = self.interrupted;
+        Err(GraphError::Handled(format!("-S printdiff is not built yet ({})", work.tid(task))))
+    }
+}
