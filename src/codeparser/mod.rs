@@ -99,7 +99,8 @@ fn visitor_of(name: &str) -> Option<Visitor> {
 /// Results are cached by text.
 ///
 /// # Errors
-/// Text that is not Python, or calls of the data store's functions without arguments.
+/// Text that is not Python (the message is that of a `SyntaxError`), or calls of the data store's
+/// functions without arguments (`IndexError: …`).
 pub fn python(text: &str) -> Result<Arc<PythonRefs>, Diagnostic> {
     cache::python(text, || python::scan(text))
 }

@@ -19,8 +19,12 @@ fn under_a_block(text: &str) -> Cow<'_, str> {
 fn parsed(source: &str) -> Result<ruff_python_ast::ModModule, Diagnostic> {
     ruff_python_parser::parse_module(source).map(|parsed| parsed.into_syntax()).map_err(|error| {
         let line = source[..usize::from(error.location.start()).min(source.len())].matches('\n').count() + 1;
-        Diagnostic::error(format!("SyntaxError: {} (line {line})", error.error))
-            .via(source.lines().nth(line - 1).unwrap_or_default().trim().to_string(), None)
+        let mut message = error.error.to_string();
+        // Expansion looks for CPython's words for this one.
+        if message == "missing closing quote in string literal" {
+            message = format!("unterminated string literal (detected at line {line})");
+        }
+        Diagnostic::error(message).via(source.lines().nth(line - 1).unwrap_or_default().trim().to_string(), None)
     })
 }
 

@@ -257,6 +257,15 @@ impl SigData {
         parse(&json).map_err(|what| failed(format!("unexpected content of {what}")))
     }
 
+    /// Reads the JSON text of a file.
+    ///
+    /// # Errors
+    /// What of it is not as it should be.
+    pub fn from_json(text: &str) -> Result<SigData, String> {
+        let json = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        parse(&json).map_err(|what| format!("unexpected content of {what}"))
+    }
+
     /// The name of a task's file: with a task hash (`hash` is then the unihash) or without (the
     /// base hash).
     pub fn file_name(stampbase: &str, task: &str, with_taskhash: bool, hash: &str) -> String {

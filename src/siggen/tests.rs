@@ -1,0 +1,316 @@
+//! Against what the reference answered. `fixtures/recipes.json` holds stores (as the calls that
+//! fill them) and the dependencies, values and hashes that the reference made of them; the texts are
+//! random and ours.
+
+use crate::sigdata::RunData;
+use crate::*;
+use hz_data::{
+    ClassEvent, DataError, DataStore, LibFunction, PythonError, Read, Runtime, RuntimeError, SetInfo, Value,
+};
+use hz_diagnostics::Str;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Knows the few expressions of the fixtures.
+struct Expressions;
+
+fn cause(error: DataError) -> RuntimeError {
+    match error {
+        DataError::Runtime(cause) | DataError::Expansion { cause, .. } => cause,
+        other => RuntimeError::Python(Box::new(PythonError { message: other.to_string(), ..PythonError::default() })),
+    }
+}
+
+impl Runtime for Expressions {
+    fn eval_inline(&self, d: &DataStore, expr: &str, _: Option<&str>) -> Result<Value, RuntimeError> {
+        let texts: Vec<&str> = expr.split('\'').skip(1).step_by(2).collect();
+        let get = |name: &str| d.get_var(name, Read::default()).map_err(cause);
+        let words = |name: &str| -> Result<Vec<String>, RuntimeError> {
+            Ok(get(name)?.map(|v| v.to_text().split_whitespace().map(String::from).collect()).unwrap_or_default())
+        };
+        let expr = expr.trim();
+        Ok(match expr.split('(').next().unwrap_or_default() {
+            "bb.utils.contains" => {
+                let words = words(texts[0])?;
+                let all = !words.is_empty() && texts[1].split_whitespace().all(|x| words.iter().any(|y| y == x));
+                if all { "yes" } else { "no" }.into()
+            }
+            "bb.utils.filter" => {
+                let words = words(texts[0])?;
+                let mut found: Vec<&str> = texts[1].split_whitespace().filter(|x| words.iter().any(|y| y == x)).collect();
+                found.sort();
+                found.join(" ").into()
+            }
+            "bb.utils.contains_any" => {
+                let words = words(texts[0])?;
+                Value::Int(if texts[1].split_whitespace().any(|x| words.iter().any(|y| y == x)) { 1 } else { 2 })
+            }
+            "tl.mod.plain" => "plain".into(),
+            "d.getVarFlag" => d.get_flag(texts[0], "flagx", Read::default()).map_err(cause)?.unwrap_or(Value::None),
+            "d.getVar" | "fn1" => get(texts[texts.len() - 1])?.unwrap_or(Value::None),
+            "d.expand" => d.expand(texts[0], None).map_err(cause)?.to_string().into(),
+            "len" => Value::Int(texts[0].chars().count() as i64),
+            "'a' 'b'" => "ab".into(),
+            other => panic!("the fixtures hold an expression this does not know: {other}"),
+        })
+    }
+    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<Str, RuntimeError> {
+        Ok(value.into())
+    }
+    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn register_handler(&self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
+        Box::new(())
+    }
+    fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
+    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<LibFunction>, RuntimeError> {
+        Ok(Vec::new())
+    }
+    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn log(&self, _: u32, _: &str, _: &str) {}
+}
+
+fn store() -> DataStore {
+    DataStore::new(Arc::new(Expressions))
+}
+
+fn value(json: &Json) -> Value {
+    match json {
+        Json::String(text) => text.as_str().into(),
+        Json::Number(n) => Value::Int(n.as_i64().unwrap()),
+        Json::Array(list) => Value::List(Arc::new(list.iter().map(value).collect())),
+        _ => Value::None,
+    }
+}
+
+fn texts(json: &Json) -> Vec<Str> {
+    json.as_array().unwrap().iter().map(|x| x.as_str().unwrap().into()).collect()
+}
+
+#[test]
+fn recipes_hash_as_for_the_reference() {
+    let doc: Json = serde_json::from_str(include_str!("fixtures/recipes.json")).unwrap();
+    let libraries: Vec<LibFunction> = doc["libs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| LibFunction {
+            name: l["name"].as_str().unwrap().into(),
+            file: "lib.py".into(),
+            line: l["line"].as_u64().unwrap() as u32,
+            source: l["source"].as_str().unwrap().into(),
+            vardeps: texts(&l["vardeps"]),
+            vardepsexclude: texts(&l["vardepsexclude"]),
+            has_visitor: false,
+        })
+        .collect();
+    for (n, recipe) in doc["scenarios"].as_array().unwrap().iter().enumerate() {
+        let d = store();
+        for call in recipe["ops"].as_array().unwrap() {
+            let text = |at: usize| call[at].as_str().unwrap();
+            match text(0) {
+                "set" => {
+                    let info = SetInfo { parsing: call.get(3).is_some(), ..SetInfo::default() };
+                    d.set_var(text(1), value(&call[2]), &info).unwrap();
+                }
+                _ => d.set_flag(text(1), text(2), value(&call[3]), &SetInfo::default()).unwrap(),
+            }
+        }
+        let rules = Rules::from_configuration(&d).unwrap();
+        let libs = LibrarySignatures::new(&libraries, &d).unwrap();
+        let found = base_signatures(&d, "recipe.bb", &libs, &rules).unwrap();
+        let expect = &recipe["expect"];
+        let lists = |json: &Json| -> BTreeMap<Str, Vec<Str>> {
+            json.as_object().unwrap().iter().map(|(k, v)| (k.as_str().into(), texts(v))).collect()
+        };
+        assert_eq!(found.gendeps.into_iter().collect::<BTreeMap<_, _>>(), lists(&expect["gendeps"]), "recipe {n}");
+        assert_eq!(found.taskdeps.into_iter().collect::<BTreeMap<_, _>>(), lists(&expect["taskdeps"]), "recipe {n}");
+        for (name, expected) in expect["varvals"].as_object().unwrap() {
+            let expected = VarVal::from(Some(&value(expected)));
+            assert_eq!(found.varvals.get(name.as_str()), Some(&expected), "recipe {n}, {name}");
+        }
+        assert_eq!(found.varvals.len(), expect["varvals"].as_object().unwrap().len());
+        for (task, hash) in expect["basehash"].as_object().unwrap() {
+            assert_eq!(found.basehashes[task.as_str()].as_ref(), hash.as_str().unwrap(), "recipe {n}, {task}");
+        }
+    }
+}
+
+#[test]
+fn a_recipe_that_cannot_be_scanned_says_so() {
+    let d = store();
+    let info = SetInfo::default();
+    d.set_var("__BBTASKS", Value::List(Arc::new(vec!["do_x".into()])), &info).unwrap();
+    d.set_var("do_x", "\tif true; then\n", &info).unwrap();
+    d.set_flag("do_x", "func", 1, &info).unwrap();
+    let error = base_signatures(&d, "x.bb", &LibrarySignatures::default(), &Rules::default()).unwrap_err();
+    assert_eq!(
+        error.to_string().lines().next().unwrap(),
+        "Exception during build_dependencies for do_x: Error during parse shell code, the last 5 lines are:"
+    );
+    assert!(!error.is_skip());
+}
+
+#[test]
+fn old_releases_exclude_flags_by_substring() {
+    let d = store();
+    let info = SetInfo::default();
+    d.set_var("__BBTASKS", Value::List(Arc::new(vec!["do_x".into()])), &info).unwrap();
+    d.set_var("BB_SIGNATURE_EXCLUDE_FLAGS", "cleandirs python", &info).unwrap();
+    d.set_var("do_x", "x", &info).unwrap();
+    d.set_flag("do_x", "dirs", "d", &info).unwrap();
+    let flags = |by_word| {
+        let rules = Rules { exclude_flags_by_word: by_word, ..Rules::default() };
+        base_signatures(&d, "x", &LibrarySignatures::default(), &rules).unwrap().gendeps["do_x"].len()
+    };
+    assert_eq!((flags(true), flags(false)), (1, 0));
+}
+
+fn example() -> SigData {
+    let set = |names: &[&str]| names.iter().map(|n| Str::from(*n)).collect::<BTreeSet<_>>();
+    SigData {
+        task: Some("do_é".into()),
+        basehash_ignore_vars: set(&["B", "A"]),
+        taskdeps: set(&["X", "X[func]"]),
+        basehash: "00".into(),
+        gendeps: BTreeMap::from([("X".into(), set(&[])), ("X[func]".into(), set(&["Y"]))]),
+        varvals: BTreeMap::from([
+            ("do_é".into(), VarVal::Str("a\"\\\n\t\u{8}\u{c}\r\u{1}\u{7f} é😀".into())),
+            ("X".into(), VarVal::None),
+            ("X[func]".into(), VarVal::Int(1)),
+            ("Y".into(), VarVal::Bool(true)),
+        ]),
+        run: Some(RunData {
+            runtaskdeps: vec!["p:do_a".into()],
+            file_checksum_values: vec![("./f".into(), Some("aa".into())), ("g".into(), None)],
+            runtaskhashes: BTreeMap::from([("p:do_a".into(), "11".into())]),
+            taskhash: "22".into(),
+            unihash: "33".into(),
+        }),
+        taint: Some("nostamp:x".into()),
+        ..SigData::default()
+    }
+}
+
+#[test]
+fn files_are_the_reference_s_byte_for_byte() {
+    let json = r#"{"basehash":"00","basehash_ignore_vars":{"_set_object":["A","B"]},"file_checksum_values":[["./f","aa"],["g",null]],"gendeps":{"X":{"_set_object":[]},"X[func]":{"_set_object":["Y"]}},"runtaskdeps":["p:do_a"],"runtaskhashes":{"p:do_a":"11"},"taint":"nostamp:x","task":"do_\u00e9","taskdeps":{"_set_object":["X","X[func]"]},"taskhash":"22","taskhash_ignore_tasks":null,"unihash":"33","varvals":{"X":null,"X[func]":1,"Y":true,"do_\u00e9":"a\"\\\n\t\b\f\r\u0001\u007f \u00e9\ud83d\ude00"}}"#;
+    assert_eq!(example().to_json(), json);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/x.do_a.sigdata.33");
+    example().write(&path).unwrap();
+    assert_eq!(SigData::read(&path).unwrap(), example());
+    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o664, 0o775));
+    std::fs::write(&path, "nonsense").unwrap();
+    assert!(SigData::read(&path).unwrap_err().to_string().starts_with("Failed to open sigdata file"));
+    assert_eq!(SigData::file_name("s", "do_x", true, "h"), "s.do_x.sigdata.h");
+}
+
+#[test]
+fn task_hash_takes_everything_in_order() {
+    let inputs = TaskInputs {
+        dependencies: vec![("b:do_x", "2", "BB"), ("a:do_x", "9", "AA")],
+        files: vec![("/x/z", Some("11")), ("/y/d/./s/f", Some("22")), ("/a/q", None), ("/z/a", Some("33"))],
+        taint: Some("nostamp:T"),
+    };
+    let hash = |text: &str| -> Str { hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text)).into() };
+    assert_eq!(task_hash("base", &inputs, &Rules::default()), hash("baseAABB./s/f223311T"));
+    let old = Rules { checksums_by_basename: false, ..Rules::default() };
+    assert_eq!(task_hash("base", &inputs, &old), hash("baseAABB./s/f221133T"));
+    assert_eq!(crate::hash::shown_name("/y/d/./s/f").as_ref(), "./s/f");
+    assert_eq!(crate::hash::shown_name("/y/f").as_ref(), "f");
+}
+
+#[test]
+fn dump_and_comparison_in_words() {
+    let a = example();
+    let dump = dump_sigfile(&a);
+    assert_eq!(dump[0], "basehash_ignore_vars: ['A', 'B']");
+    assert!(dump.contains(&"Tainted (by forced/invalidated task): nostamp(uuid4):x".to_string()));
+    assert!(dump.contains(&"This task depends on the checksums of files: [['./f', 'aa'], ['g', None]]".to_string()));
+
+    let mut b = a.clone();
+    b.varvals.insert("Y".into(), VarVal::Str("some new words".into()));
+    b.varvals.insert("X[func]".into(), VarVal::Int(2));
+    assert_eq!(
+        compare_sigfiles(&a, &b, None, Colors::new(false), false),
+        ["Variable X[func] value changed from '1' to '2'", "Variable Y value changed from 'True' to 'some new words'"]
+    );
+    let mut c = b.clone();
+    c.varvals.insert("Y".into(), VarVal::Str("some old words  here".into()));
+    let run = c.run.as_mut().unwrap();
+    run.runtaskhashes.insert("p:do_a".into(), "12".into());
+    run.file_checksum_values[0].1 = Some("bb".into());
+    let mut asked = Vec::new();
+    let mut recurse = |task: &str, old: &str, new: &str| {
+        asked.push(format!("{task} {old} {new}"));
+        None
+    };
+    assert_eq!(
+        compare_sigfiles(&b, &c, Some(&mut recurse), Colors::new(false), false),
+        [
+            "Variable Y value changed:\n\"some [-new-] {+old+} words {+ here+}\"",
+            "Checksum for file ./f changed from aa to bb",
+            "runtaskdeps changed:",
+            "p:do_a with hash 11\n changed to\np:do_a with hash 12",
+            "Hash for task dependency p:do_a changed from 11 to 12"
+        ]
+    );
+    assert_eq!(asked, ["p:do_a 11 12"]);
+    let mut d = c.clone();
+    d.varvals.insert("Y".into(), VarVal::Str("1\n2\n3\n4\n5\nx".into()));
+    let mut e = c.clone();
+    e.varvals.insert("Y".into(), VarVal::Str("1\n2\n3\n4\n5\ny".into()));
+    assert_eq!(
+        compare_sigfiles(&d, &e, None, Colors::default(), true),
+        ["Variable Y value changed:\n@@ -3,4 +3,4 @@\n 3\n 4\n 5\n-x\n+y"]
+    );
+}
+
+#[test]
+fn checksums_of_files_and_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let top = folder.path().to_str().unwrap();
+    std::fs::create_dir_all(at("d/.git")).unwrap();
+    std::fs::create_dir_all(at("d/sub")).unwrap();
+    for (name, text) in [("one", "1"), ("d/.git/x", "x"), ("d/sub/two", "2"), ("d/three", "3")] {
+        std::fs::write(at(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink("sub", at("d/link")).unwrap();
+    let mut sums = FileChecksums::default();
+    let list = format!("{top}/one:True {top}/gone:False  {top}/d:True\n{top}/missing file:True {top}/o*:True");
+    let found = sums.of_list(&list, "pn", checksum::LOCAL_DIRS_EXCLUDE).unwrap();
+    let names: Vec<&str> = found.files.iter().map(|(name, _)| name.strip_prefix(top).unwrap()).collect();
+    assert_eq!(names, ["/one", "/one", "/d/./sub/two", "/d/./three"]);
+    assert_eq!(found.files[0].1.as_ref(), "c4ca4238a0b923820dcc509a6f75849b");
+    assert_eq!(
+        found.warnings,
+        [format!("Unable to get checksum for pn SRC_URI entry missing file: [Errno 2] No such file or directory: '{top}/missing file'")]
+    );
+    let cache = at("cache/sums");
+    sums.save(&cache).unwrap();
+    let mut again = FileChecksums::load(&cache);
+    assert_eq!(again.checksum(&at("d/../one")).unwrap(), found.files[0].1);
+    std::fs::write(at("one"), "other").unwrap();
+    assert_ne!(again.checksum(&at("one")).unwrap(), found.files[0].1);
+    assert!(sums.of_list("/:True", "pn", "").is_err());
+    assert!(sums.of_list("/x", "pn", "").is_err());
+    std::fs::write(&cache, "hitzeleiter file checksums 1\n1 2 3 4 5 /x\n").unwrap();
+    assert_eq!(format!("{:?}", FileChecksums::load(&cache)), format!("{:?}", FileChecksums::default()));
+}
