@@ -4,7 +4,7 @@
 use crate::error::{FetchError, Result};
 use crate::methods::Method;
 use crate::urldata::UrlData;
-use hz_data::{DataStore, SetInfo, Value};
+use hz_data::{DataStore, SetInfo, StoreObject, Value};
 use hz_events::level;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub trait Host {
     /// The store of the original environment (BB_ORIGENV).
     fn original_environment(&self, d: &DataStore) -> Option<DataStore> {
         match d.get_raw("BB_ORIGENV")? {
-            Value::Object(o) => o.as_any().downcast_ref::<DataStore>().cloned(),
+            Value::Object(o) => o.as_any().downcast_ref::<StoreObject>().map(|s| s.0.clone()),
             _ => None,
         }
     }

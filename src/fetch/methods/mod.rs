@@ -20,7 +20,8 @@ mod wget;
 
 pub use git::Git;
 pub use local::Local;
-pub use wget::Wget;
+pub use git::repository as git_repository;
+pub use wget::{Wget, run_wget};
 
 use crate::checksum;
 use crate::context::Cx;

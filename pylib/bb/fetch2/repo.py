@@ -1,0 +1,7 @@
+"""repo:// URLs."""
+
+from bb.fetch2 import NativeMethod
+
+
+class Repo(NativeMethod):
+    _native = "repo"
