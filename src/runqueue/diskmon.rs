@@ -50,7 +50,7 @@ pub struct DiskMonitor {
 }
 
 fn wrong(message: String) -> Option<Vec<Watch>> {
-    log(level::ERROR, "DiskMonitor", message);
+    log(level::ERROR, "Monitor", format!("{message}\n       Disk space monitor will NOT be enabled"));
     None
 }
 
@@ -95,7 +95,7 @@ fn parse_watches(text: &str) -> Option<Vec<Watch>> {
         };
         let inodes = parts.next().unwrap_or_default();
         let action = if action == "ABORT" {
-            log(level::WARNONCE, "DiskMonitor", "The BB_DISKMON_DIRS \"ABORT\" action has been renamed to \"HALT\", update configuration");
+            log(level::WARNONCE, "Monitor", "The BB_DISKMON_DIRS \"ABORT\" action has been renamed to \"HALT\", update configuration");
             "HALT"
         } else {
             action
@@ -191,7 +191,7 @@ impl DiskMonitor {
                 let less = watch.warned_space.saturating_sub(now.free);
                 if watch.warned_space == 0 || (less > self.space_interval && !watch.checked) {
                     let gigabytes = now.free as f64 / 1024.0 / 1024.0 / 1024.0;
-                    log(level::WARNING, "DiskMonitor", format!("The free space of {shown} ({}) is running low ({gigabytes:.3}GB left)", watch.device));
+                    log(level::WARNING, "Monitor", format!("The free space of {shown} ({}) is running low ({gigabytes:.3}GB left)", watch.device));
                     watch.warned_space = now.free;
                 }
                 result = result.max(act(watch, "disk", now.free, &shown));
@@ -204,7 +204,7 @@ impl DiskMonitor {
                 }
                 let less = watch.warned_inodes.saturating_sub(now.inodes_free);
                 if watch.warned_inodes == 0 || (less > self.inode_interval && !watch.checked) {
-                    log(level::WARNING, "DiskMonitor", format!("The free inode of {shown} ({}) is running low ({:.3}K left)", watch.device, now.inodes_free as f64 / 1024.0));
+                    log(level::WARNING, "Monitor", format!("The free inode of {shown} ({}) is running low ({:.3}K left)", watch.device, now.inodes_free as f64 / 1024.0));
                     watch.warned_inodes = now.inodes_free;
                 }
                 result = result.max(act(watch, "inode", now.inodes_free, &shown));
@@ -236,7 +236,7 @@ fn act(watch: &mut Watch, kind: &str, free: u64, mount: &str) -> DiskAction {
     if std::mem::replace(&mut watch.checked, true) {
         return DiskAction::None;
     }
-    log(level::ERROR, "DiskMonitor", message);
+    log(level::ERROR, "Monitor", message);
     emit(Event::DiskFull { dev: watch.device.clone(), fs_type: kind.into(), free, mount: mount.into() });
     action
 }
