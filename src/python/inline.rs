@@ -84,6 +84,11 @@ pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, R
     eval_in_vm_known(&inline, store, text, var)
 }
 
+/// Evaluates without the VM; None: that it has to be asked.
+pub fn eval_natively(store: &DataStore, text: &str) -> Option<Value> {
+    known(text).plan.as_ref()?.eval(store)
+}
+
 /// Evaluates by the VM alone: the judge of the native evaluator.
 pub fn eval_in_vm(store: &DataStore, text: &str) -> Result<Value, RuntimeError> {
     eval_in_vm_known(&known(text), store, text, None)
