@@ -1,4 +1,6 @@
-"""File names of recipes, their class extensions and multiconfigs."""
+"""File names of recipes, their class extensions and multiconfigs; values kept between builds."""
+
+from bb._simplecache import SimpleCache
 
 
 def virtualfn2realfn(virtualfn):

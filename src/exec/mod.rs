@@ -8,9 +8,12 @@
 pub mod child;
 pub mod prologue;
 pub mod shell;
+pub mod signatures;
 pub mod spawn;
 pub mod stamps;
 pub mod tasklog;
 
 #[cfg(feature = "python")]
 pub mod pymodule;
+#[cfg(feature = "python")]
+pub mod siggen_module;

@@ -1,0 +1,356 @@
+//! `_hz_siggen`: the native half of `bb.siggen`, over `hz_siggen`.
+
+use rustpython_vm::Context;
+use rustpython_vm::builtins::PyModuleDef;
+
+/// The module's definition, for the VM's start-up.
+pub fn module_def(ctx: &Context) -> &'static PyModuleDef {
+    _hz_siggen::module_def(ctx)
+}
+
+#[rustpython_vm::pymodule]
+mod _hz_siggen {
+    use crate::signatures;
+    use hz_data::Value;
+    use hz_diagnostics::Str;
+    use hz_python::convert::{text_of, to_python, to_value};
+    use hz_python::errors::from_data;
+    use hz_python::store::unwrap;
+    use hz_siggen::deps::SignatureCause;
+    use hz_siggen::sigdata::RunData;
+    use hz_siggen::{Colors, FileChecksums, RecipeSignatures, Rules, SigData, TaskInputs, VarVal};
+    use indexmap::IndexMap;
+    use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyStr, PyStrRef};
+    use rustpython_vm::convert::ToPyException;
+    use rustpython_vm::function::OptionalArg;
+    use rustpython_vm::{Py, PyObject, PyObjectRef, PyPayload, PyResult, VirtualMachine, pyclass};
+    use sha2::Digest;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+
+    fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
+        match value.downcast_ref::<PyStr>() {
+            Some(text) => Ok(text_of(text)),
+            None => Err(vm.new_type_error(format!("text is needed, not '{}'", value.class().slot_name()))),
+        }
+    }
+
+    fn items(value: &PyObject, vm: &VirtualMachine) -> PyResult<Vec<PyObjectRef>> {
+        value.try_to_value(vm)
+    }
+
+    fn texts(value: &PyObject, vm: &VirtualMachine) -> PyResult<Vec<Str>> {
+        items(value, vm)?.iter().map(|item| text(item, vm)).collect()
+    }
+
+    fn optional_text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Option<Str>> {
+        if vm.is_none(value) { Ok(None) } else { text(value, vm).map(Some) }
+    }
+
+    fn set(items: &[Str]) -> Value {
+        Value::Set(std::sync::Arc::new(items.iter().cloned().collect()))
+    }
+    fn map<'a, T: 'a>(items: impl IntoIterator<Item = (&'a Str, T)>, value: impl Fn(T) -> Value) -> Value {
+        Value::Map(std::sync::Arc::new(items.into_iter().map(|(k, v)| (k.clone(), value(v))).collect()))
+    }
+    fn texts_map(items: &IndexMap<Str, Str>) -> Value {
+        map(items, |v| Value::Str(v.clone()))
+    }
+    fn varval(value: &VarVal) -> Value {
+        match value {
+            VarVal::None => Value::None,
+            VarVal::Str(s) => Value::Str(s.clone()),
+            VarVal::Int(i) => Value::Int(*i),
+            VarVal::Bool(b) => Value::Bool(*b),
+            VarVal::Other { text, .. } => Value::Str(text.clone()),
+        }
+    }
+
+    #[pyfunction]
+    fn sha256(value: PyStrRef) -> String {
+        hex::encode(sha2::Sha256::digest(value.to_string_lossy().as_bytes()))
+    }
+
+    // -- Base hashes
+
+    fn signature_error(error: hz_siggen::SignatureError, vm: &VirtualMachine) -> PyBaseExceptionRef {
+        match error.cause {
+            SignatureCause::Data(cause) => from_data(vm, cause),
+            SignatureCause::Code(_) => {
+                let message = error.to_string();
+                vm.new_exception_msg(vm.ctx.exceptions.syntax_error.to_owned(), message.into())
+            }
+        }
+    }
+
+    /// ({task: base hash}, {task: names}, {name: names}, {name: value}) of a finished recipe.
+    #[pyfunction]
+    fn base_signatures(d: PyObjectRef, mcfn: PyStrRef, ignored: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let store = unwrap(&d, vm)?;
+        let mcfn = text_of(&mcfn);
+        let rules = Rules { ignored_vars: texts(&ignored, vm)?.into_iter().collect(), ..signatures::rules() };
+        let found = hz_siggen::base_signatures(store, &mcfn, &signatures::libraries(), &rules).map_err(|e| signature_error(e, vm))?;
+        let parts = [texts_map(&found.basehashes), signature_part(&found, "siggen_taskdeps"), signature_part(&found, "siggen_gendeps"), signature_part(&found, "siggen_varvals")];
+        signatures::set(&mcfn, std::sync::Arc::new(found));
+        let parts: PyResult<Vec<PyObjectRef>> = parts.iter().map(|part| to_python(part, vm)).collect();
+        Ok(vm.ctx.new_tuple(parts?).into())
+    }
+
+    fn signature_part(found: &RecipeSignatures, name: &str) -> Value {
+        match name {
+            "siggen_taskdeps" => map(&found.taskdeps, |v| set(v)),
+            "siggen_gendeps" => map(&found.gendeps, |v| set(v)),
+            _ => map(&found.varvals, varval),
+        }
+    }
+
+    /// Is it known natively what the base hashes of a recipe are made of?
+    #[pyfunction]
+    fn has_signatures(mcfn: PyStrRef) -> bool {
+        signatures::get(&text_of(&mcfn)).is_some()
+    }
+
+    // -- Checksums of local files
+
+    static CHECKSUMS: Mutex<Option<(FileChecksums, Option<PathBuf>)>> = Mutex::new(None);
+
+    fn checksums() -> std::sync::MutexGuard<'static, Option<(FileChecksums, Option<PathBuf>)>> {
+        CHECKSUMS.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Reads what is known from a directory (empty: nothing is kept).
+    #[pyfunction]
+    fn open_checksums(directory: PyStrRef) {
+        let directory = text_of(&directory);
+        let path = (!directory.is_empty()).then(|| Path::new(&*directory).join("hitzeleiter-checksums.dat"));
+        let known = path.as_deref().map(FileChecksums::load).unwrap_or_default();
+        *checksums() = Some((known, path));
+    }
+
+    #[pyfunction]
+    fn save_checksums(vm: &VirtualMachine) -> PyResult<()> {
+        match checksums().as_mut() {
+            Some((known, Some(path))) => known.save(path).map_err(|e| e.to_pyexception(vm)),
+            _ => Ok(()),
+        }
+    }
+
+    /// [(path, checksum)] of a `file-checksums` list.
+    #[pyfunction]
+    fn file_checksums(files: PyStrRef, pn: PyStrRef, exclude: PyObjectRef, vm: &VirtualMachine) -> PyResult<Vec<PyObjectRef>> {
+        let exclude: Vec<Str> = texts(&exclude, vm)?;
+        let found = checksums()
+            .get_or_insert_default()
+            .0
+            .of_list(&text_of(&files), &text_of(&pn), &exclude.join(" "))
+            .map_err(|e| vm.new_value_error(e.message))?;
+        for warning in found.warnings {
+            hz_events::log(hz_events::level::WARNING, "", warning);
+        }
+        let pair = |(path, sum): (Str, Str)| vm.ctx.new_tuple(vec![vm.ctx.new_str(&*path).into(), vm.ctx.new_str(&*sum).into()]).into();
+        Ok(found.files.into_iter().map(pair).collect())
+    }
+
+    // -- Task hashes
+
+    /// Tuples of as many texts; the last may be None.
+    fn tuples<const N: usize>(value: &PyObject, vm: &VirtualMachine) -> PyResult<Vec<[Option<Str>; N]>> {
+        items(value, vm)?
+            .iter()
+            .map(|tuple| {
+                let parts: PyResult<Vec<Option<Str>>> = items(tuple, vm)?.iter().map(|part| optional_text(part, vm)).collect();
+                <[Option<Str>; N]>::try_from(parts?).map_err(|_| vm.new_value_error(format!("tuples of {N} are needed")))
+            })
+            .collect()
+    }
+
+    fn part(text: &Option<Str>) -> &str {
+        text.as_deref().unwrap_or("")
+    }
+
+    /// The task hash from the base hash, [(pnid, tid, unihash)], [(path, checksum)] and the taint.
+    #[pyfunction]
+    fn task_hash(
+        basehash: PyStrRef, dependencies: PyObjectRef, files: PyObjectRef, taint: Option<PyStrRef>, vm: &VirtualMachine,
+    ) -> PyResult<String> {
+        let dependencies = tuples::<3>(&dependencies, vm)?;
+        let files = tuples::<2>(&files, vm)?;
+        let taint = taint.map(|t| text_of(&t));
+        let inputs = TaskInputs {
+            dependencies: dependencies.iter().map(|[pnid, tid, unihash]| (part(pnid), part(tid), part(unihash))).collect(),
+            files: files.iter().map(|[path, sum]| (part(path), sum.as_deref())).collect(),
+            taint: taint.as_deref(),
+        };
+        Ok(hz_siggen::task_hash(&text_of(&basehash), &inputs, &signatures::rules()).to_string())
+    }
+
+    // -- Signature files
+
+    /// A signature file about to be written.
+    #[pyattr]
+    #[pyclass(module = "_hz_siggen", name = "SignatureFile")]
+    #[derive(Debug, PyPayload)]
+    struct SignatureFile(SigData);
+
+    #[pyclass]
+    impl SignatureFile {
+        /// The base hash its content gives.
+        #[pygetset]
+        fn basehash(zelf: &Py<Self>) -> Option<String> {
+            hz_siggen::calc_basehash(&zelf.payload().0).map(|h| h.to_string())
+        }
+        /// The task hash its content gives; None if it has none.
+        #[pygetset]
+        fn taskhash(zelf: &Py<Self>) -> Option<String> {
+            hz_siggen::calc_taskhash(&zelf.payload().0).map(|h| h.to_string())
+        }
+        #[pymethod]
+        fn write(zelf: &Py<Self>, path: PyStrRef, vm: &VirtualMachine) -> PyResult<()> {
+            zelf.payload().0.write(Path::new(&*text_of(&path))).map_err(|e| e.to_pyexception(vm))
+        }
+    }
+
+    /// The recipe's part of a file, by task: names of its closure, and what each depends on and is.
+    fn closure(
+        data: &mut SigData, task: &str, deps: Vec<Str>, gendeps: impl Fn(&str) -> PyResult<BTreeSet<Str>>,
+        varvals: impl Fn(&str) -> PyResult<VarVal>,
+    ) -> PyResult<()> {
+        data.varvals.insert(task.into(), varvals(task)?);
+        for dep in &deps {
+            if !data.basehash_ignore_vars.contains(dep) {
+                data.gendeps.insert(dep.clone(), gendeps(dep)?);
+                data.varvals.insert(dep.clone(), varvals(dep)?);
+            }
+        }
+        data.taskdeps = deps.into_iter().collect();
+        Ok(())
+    }
+
+    fn run_part(run: &PyDictRef, vm: &VirtualMachine) -> PyResult<RunData> {
+        let mut dependencies = tuples::<3>(&*run.get_item("dependencies", vm)?, vm)?;
+        dependencies.sort();
+        let files = tuples::<2>(&*run.get_item("files", vm)?, vm)?;
+        let files: Vec<(Str, Option<Str>)> = files.into_iter().map(|[path, sum]| (path.unwrap_or_default(), sum)).collect();
+        let files = hz_siggen::hash::ordered_files(&files, &signatures::rules());
+        let runtaskhashes: BTreeMap<Str, Str> =
+            dependencies.iter().map(|[pnid, _, unihash]| (part(pnid).into(), part(unihash).into())).collect();
+        Ok(RunData {
+            runtaskdeps: dependencies.into_iter().map(|[pnid, ..]| pnid.unwrap_or_default()).collect(),
+            file_checksum_values: files.into_iter().map(|(path, sum)| (hz_siggen::hash::shown_name(&path), sum)).collect(),
+            runtaskhashes,
+            taskhash: text(&*run.get_item("taskhash", vm)?, vm)?,
+            unihash: text(&*run.get_item("unihash", vm)?, vm)?,
+        })
+    }
+
+    /// What `bb.siggen` puts together for a file.
+    #[derive(rustpython_vm::FromArgs)]
+    struct Content {
+        #[pyarg(positional)]
+        mcfn: PyStrRef,
+        #[pyarg(positional)]
+        task: PyStrRef,
+        #[pyarg(positional)]
+        basehash: PyStrRef,
+        #[pyarg(positional)]
+        basehash_ignore_vars: PyObjectRef,
+        #[pyarg(positional)]
+        taskhash_ignore_tasks: Option<PyStrRef>,
+        #[pyarg(positional)]
+        run: Option<PyDictRef>,
+        #[pyarg(positional)]
+        taint: Option<PyStrRef>,
+        /// (taskdeps, gendeps, varvals) of the recipe if Python holds them.
+        #[pyarg(positional, optional)]
+        given: OptionalArg<Option<PyObjectRef>>,
+    }
+
+    #[pyfunction]
+    fn signature_file(content: Content, vm: &VirtualMachine) -> PyResult<SignatureFile> {
+        let (mcfn, task) = (text_of(&content.mcfn), text_of(&content.task));
+        let mut data = SigData {
+            task: Some(task.clone()),
+            basehash_ignore_vars: texts(&content.basehash_ignore_vars, vm)?.into_iter().collect(),
+            taskhash_ignore_tasks: content.taskhash_ignore_tasks.map(|t| text_of(&t)),
+            basehash: text_of(&content.basehash),
+            run: content.run.map(|run| run_part(&run, vm)).transpose()?,
+            taint: content.taint.map(|t| text_of(&t)),
+            ..SigData::default()
+        };
+        if let Some(given) = content.given.flatten() {
+            let given = items(&given, vm)?;
+            let [taskdeps, gendeps, varvals] = given.as_slice() else {
+                return Err(vm.new_value_error("taskdeps, gendeps and varvals are needed"));
+            };
+            let deps = texts(&*taskdeps.get_item(&*task, vm)?, vm)?;
+            let sets = |name: &str| Ok(texts(&*gendeps.get_item(name, vm)?, vm)?.into_iter().collect());
+            let value = |name: &str| Ok(VarVal::from(Some(&to_value(&*varvals.get_item(name, vm)?, vm))));
+            closure(&mut data, &task, deps, sets, value)?;
+        } else {
+            let known = signatures::get(&mcfn)
+                .ok_or_else(|| vm.new_runtime_error(format!("Nothing is known of what the base hashes of {mcfn} are made of")))?;
+            let missing = |name: &str| vm.new_key_error(vm.ctx.new_str(name).into());
+            let deps = known.taskdeps.get(&task).ok_or_else(|| missing(&task))?.clone();
+            let sets = |name: &str| known.gendeps.get(name).map(|v| v.iter().cloned().collect()).ok_or_else(|| missing(name));
+            let value = |name: &str| known.varvals.get(name).cloned().ok_or_else(|| missing(name));
+            closure(&mut data, &task, deps, sets, value)?;
+        }
+        Ok(SignatureFile(data))
+    }
+
+    fn read(path: &PyStrRef, vm: &VirtualMachine) -> PyResult<SigData> {
+        SigData::read(Path::new(&*text_of(path))).map_err(|e| vm.new_os_error(e.to_string()))
+    }
+
+    fn lines(lines: Vec<String>, vm: &VirtualMachine) -> Vec<PyObjectRef> {
+        lines.into_iter().map(|line| vm.ctx.new_str(line).into()).collect()
+    }
+
+    #[pyfunction]
+    fn dump_sigfile(path: PyStrRef, vm: &VirtualMachine) -> PyResult<Vec<PyObjectRef>> {
+        Ok(lines(hz_siggen::dump_sigfile(&read(&path, vm)?), vm))
+    }
+
+    #[pyfunction]
+    fn compare_sigfiles(
+        a: PyStrRef, b: PyStrRef, recurse: Option<PyObjectRef>, color: bool, collapsed: bool, vm: &VirtualMachine,
+    ) -> PyResult<Vec<PyObjectRef>> {
+        let (a, b) = (read(&a, vm)?, read(&b, vm)?);
+        let mut failed = None;
+        let mut ask = |dep: &str, a: &str, b: &str| -> Option<Vec<String>> {
+            let callback = recurse.as_ref()?;
+            let answer = callback.call((vm.ctx.new_str(dep), vm.ctx.new_str(a), vm.ctx.new_str(b)), vm);
+            let found = answer.and_then(|answer| if answer.clone().is_true(vm)? { texts(&answer, vm).map(Some) } else { Ok(None) });
+            match found {
+                Ok(found) => found.map(|lines| lines.iter().map(|l| l.to_string()).collect()),
+                Err(e) => {
+                    failed.get_or_insert(e);
+                    None
+                }
+            }
+        };
+        let callback: Option<hz_siggen::compare::Recurse<'_>> = if recurse.is_some() { Some(&mut ask) } else { None };
+        let found = hz_siggen::compare_sigfiles(&a, &b, callback, Colors::new(color), collapsed);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(lines(found, vm)),
+        }
+    }
+
+    fn parsed(json: &PyStrRef, vm: &VirtualMachine) -> PyResult<SigData> {
+        SigData::from_json(&text_of(json)).map_err(|e| vm.new_value_error(e))
+    }
+
+    /// The base hash of a file's content, as JSON.
+    #[pyfunction]
+    fn calc_basehash(json: PyStrRef, vm: &VirtualMachine) -> PyResult<Option<String>> {
+        Ok(hz_siggen::calc_basehash(&parsed(&json, vm)?).map(|h| h.to_string()))
+    }
+
+    /// The task hash of a file's content, as JSON.
+    #[pyfunction]
+    fn calc_taskhash(json: PyStrRef, vm: &VirtualMachine) -> PyResult<Option<String>> {
+        Ok(hz_siggen::calc_taskhash(&parsed(&json, vm)?).map(|h| h.to_string()))
+    }
+}
