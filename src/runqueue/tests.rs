@@ -648,3 +648,41 @@ fn scales() {
     eprintln!("{tasks} tasks: prepared in {prepared:?}, decided in {:?}", start.elapsed());
     assert!(outcome.success && outcome.stats.completed == tasks);
 }
+
+/// The whole of real layers, dry: `HZ_GOLDEN=DIR` as for the graph's test.
+#[test]
+#[ignore = "needs files made with the reference"]
+fn real_layers() {
+    let Ok(dir) = std::env::var("HZ_GOLDEN") else { return };
+    let read = |name: &str| std::fs::read_to_string(format!("{dir}/{name}")).expect(name);
+    for (name, cached) in [("zip", false), ("cim", false), ("cim", true), ("world", false), ("world", true)] {
+        let mut build = Build::new("");
+        let infos: Vec<RecipeInfo> = serde_json::from_str(&read("recipes.json")).expect("recipes");
+        build.recipes = infos.into_iter().map(Arc::new).collect();
+        build.config.extend(serde_json::from_str::<Table>(&read("config.json")).expect("config"));
+        build.config.insert("BB_NUMBER_THREADS".into(), "8".into());
+        build.options.dry_run = true;
+        if cached {
+            let all = build.recipes.iter().flat_map(|r| r.tasks.iter().map(|t| format!("{}:{t}", r.pn)));
+            let all: HashSet<String> = all.collect();
+            build.world.borrow_mut().valid = all;
+        }
+        let targets = read(&format!("{name}.targets"));
+        let start = std::time::Instant::now();
+        let mut set = RecipeSet::new("");
+        build.recipes.iter().for_each(|info| set.add(info.clone(), 5));
+        set.read_preferences(&build.config, &[]).expect("preferences");
+        let sets = IndexMap::from([(Str::from(""), set)]);
+        let configs = IndexMap::from([(Str::from(""), &build.config as &dyn Config)]);
+        let targets: Vec<String> = targets.split_whitespace().map(String::from).collect();
+        let plan = build_task_data(&targets, "build", sets, &configs, TargetOptions { halt: true, allow_incomplete: true }, &mut |e| Ok(e.deps.clone())).expect("plan");
+        let exec = Exec { world: build.world.clone(), running: Vec::new() };
+        let (sigs, hooks) = (Sigs(build.world.clone()), TestHooks(build.world.clone()));
+        let queue = RunQueue::prepare(plan, &build.config, build.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec));
+        let queue = queue.expect("prepare").expect("tasks");
+        let prepared = start.elapsed();
+        let outcome = build.finish(queue);
+        eprintln!("{name} cached={cached}: prepared in {prepared:?}, decided in {:?}: {:?}", start.elapsed(), outcome.stats);
+        assert!(outcome.success, "{:?}", build.events.logs(level::ERROR));
+    }
+}
