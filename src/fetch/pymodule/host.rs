@@ -153,7 +153,7 @@ fn exception(vm: &VirtualMachine, error: FetchError) -> PyResult<PyBaseException
         FetchError::NetworkAccess { url, command } => make("NetworkAccess", vec![new(url), new(command)]),
         FetchError::NonLocal => make("NonLocalMethod", vec![]),
         FetchError::Fatal(text) => {
-            hz_events::log(hz_events::level::ERROR, "Main", text.as_str());
+            hz_events::log(hz_events::level::CRITICAL, "Main", text.as_str());
             Ok(errors::from_runtime(vm, &hz_data::RuntimeError::Handled))
         }
         FetchError::Skip(text) => Ok(errors::from_runtime(vm, &hz_data::RuntimeError::Skip(text.clone()))),
