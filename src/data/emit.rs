@@ -1,5 +1,6 @@
 //! The store as a script: what a task's shell or Python run file holds, and `bitbake -e`.
 
+use crate::history::{FROM_ENVIRONMENT, FROM_ENVIRONMENT_EXPORT, internal};
 use crate::{DataError, DataStore, RAW, Read, Result, SetInfo, Value, text};
 use hz_diagnostics::Str;
 use std::collections::BTreeSet;
@@ -22,15 +23,15 @@ fn flag_is_set(d: &DataStore, name: &str, flag: &str) -> Result<bool> {
 /// Takes the permitted variables of the environment over into `d`. `environment` is a store of
 /// its own (`BB_ORIGENV`).
 pub fn inherit_from_os(d: &DataStore, environment: &DataStore, permitted: &[&str]) -> Result<()> {
-    let info = |op| SetInfo { op, file: Some("data.py".into()), func: Some("inheritFromOS".into()), ..SetInfo::default() };
+    let info = |op, place| SetInfo { op, ..internal(place) };
     for name in environment.keys() {
         if !permitted.contains(&&*name) {
             continue;
         }
         let value = environment.get_var(&name, Read::default())?.unwrap_or(Value::None);
-        d.set_var(&name, value, &info("from env"))?;
+        d.set_var(&name, value, &info("from env", FROM_ENVIRONMENT))?;
         if PRESERVED_EXPORTED.contains(&&*name) {
-            d.set_flag(&name, "export", Value::Bool(true), &info("auto env export"))?;
+            d.set_flag(&name, "export", Value::Bool(true), &info("auto env export", FROM_ENVIRONMENT_EXPORT))?;
         }
     }
     Ok(())

@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Expansions within expansions. The reference stops where Python's stack ends, at about 300.
 const MAX_DEPTH: u32 = 200;
 
+/// Rounds and bytes after which a text that keeps bringing forth new expressions is given up.
+const MAX_ROUNDS: u32 = 1000;
+const MAX_TEXT: usize = 256 << 20;
+
 /// What an expansion touched.
 #[derive(Clone, Debug, Default)]
 pub struct Refs {
@@ -60,10 +64,14 @@ impl<'a> Ctx<'a> {
             Level(self.st)
         };
         let mut expanded: Option<String> = None;
-        loop {
+        for round in 0.. {
             let now: &str = expanded.as_deref().unwrap_or(source);
             if expanded.is_some() && !text::has_expansion(now) {
                 break;
+            }
+            if round > MAX_ROUNDS || now.len() > MAX_TEXT {
+                let error = DataError::python("RecursionError", "the value expands to ever more expressions");
+                return Err(error.leaving(owner, source));
             }
             let variables =
                 self.replace_variables(now, owner, refs.as_deref_mut()).map_err(|error| error.leaving(owner, now))?;

@@ -8,6 +8,22 @@ use indexmap::IndexMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+/// An operation the program itself makes: (file, line, function) as release 2.18 shows it in the
+/// history of a variable, so that `bitbake -e` can be compared.
+pub(crate) type Origin = (&'static str, u32, &'static str);
+pub(crate) const FROM_EXPAND_KEYS: Origin = ("data.py", 97, "expandKeys");
+pub(crate) const FROM_ENVIRONMENT: Origin = ("data.py", 105, "inheritFromOS");
+pub(crate) const FROM_ENVIRONMENT_EXPORT: Origin = ("data.py", 107, "inheritFromOS");
+pub(crate) const FROM_RENAMED_SET: Origin = ("data_smart.py", 559, "setVar");
+pub(crate) const FROM_RENAMED_FLAG: Origin = ("data_smart.py", 753, "setVarFlag");
+pub(crate) const FROM_SET: Origin = ("data_smart.py", 614, "setVar");
+pub(crate) const FROM_RENAME: Origin = ("data_smart.py", 696, "renameVar");
+pub(crate) const FROM_VARREF: Origin = ("data_smart.py", 1039, "expandVarref");
+
+pub(crate) fn internal((file, line, func): Origin) -> SetInfo {
+    SetInfo { file: Some(file.into()), line, func: Some(func.into()), ..SetInfo::default() }
+}
+
 /// All operations on one variable.
 #[derive(Clone)]
 pub(crate) struct VariableLog {

@@ -28,6 +28,19 @@ struct Outcome {
     full: Option<Arc<Expansion>>,
 }
 
+/// A value with operations applied, before expansion.
+#[derive(Default)]
+struct Raw {
+    value: Option<Value>,
+    /// Removes an override variant brings along.
+    carried: Vec<Str>,
+    /// The override variant the value is that of. The reference expands it as that variant's
+    /// first, so that is whose name errors give and whose references to itself are errors.
+    origin: Option<Str>,
+    /// Operations of the plain name were applied to the variant's value.
+    mixed: bool,
+}
+
 /// Python's None is no value.
 fn some(value: Option<&Value>) -> Option<&Value> {
     value.filter(|v| !matches!(v, Value::None))
@@ -97,60 +110,65 @@ impl<'a> Ctx<'a> {
             }
         }
         if !read.expand {
-            return Ok(self.raw_content(name, hash, read)?.0);
+            return Ok(self.raw_content(name, hash, read)?.value);
         }
         let collecting = self.st.borrow().collecting > 0;
         Ok(self.full_content(name, hash, read, collecting)?.value)
     }
 
-    /// Operations applied, not expanded; and the removes an override variant brings along.
-    fn raw_content(&self, name: &str, hash: u64, read: Read) -> Result<(Option<Value>, Vec<Str>)> {
-        let Some(var) = self.st.borrow().vars.get(hash, name).cloned() else { return Ok((None, Vec::new())) };
-        let mut value = None;
-        let mut carried = Vec::new();
+    /// The value with operations applied, not expanded.
+    fn raw_content(&self, name: &str, hash: u64, read: Read) -> Result<Raw> {
+        let Some(var) = self.st.borrow().vars.get(hash, name).cloned() else { return Ok(Raw::default()) };
+        let mut raw = Raw::default();
         if !read.parsing
             && let Some(variants) = &var.variants
         {
             let overrides = self.overrides()?;
             if let Some(variant) = pick_variant(variants, &overrides) {
-                (value, carried) = self.variant_content(variant)?;
+                raw = self.variant_content(variant)?;
             }
         }
-        if value.is_none() {
+        if raw.value.is_none() {
             let own = match &var.content {
                 Some(content) => Some(content),
                 None if !read.noweakdefault => var.weak.as_ref(),
                 None => None,
             };
-            value = some(own).cloned();
+            raw.value = some(own).cloned();
+            raw.origin = None;
         }
         if !read.parsing && (var.operations[0].is_some() || var.operations[1].is_some()) {
             let overrides = self.overrides()?;
-            value = apply_operations(value, &var, &overrides)?;
+            raw.mixed = raw.origin.is_some();
+            raw.value = apply_operations(raw.value, &var, &overrides)?;
         }
-        Ok((value, carried))
+        Ok(raw)
     }
 
     /// The value of an override variant on behalf of the plain name, unexpanded, and which removes
     /// of the variant took something out of its expansion. The expansion itself is only made
     /// where it can matter.
-    fn variant_content(&self, variant: &Str) -> Result<(Option<Value>, Vec<Str>)> {
+    fn variant_content(&self, variant: &Str) -> Result<Raw> {
         let hash = hash_name(variant);
+        let on_behalf = |value, carried| Raw { value, carried, origin: Some(variant.clone()), mixed: false };
         if let Some(full) = self.st.borrow().cached(hash, variant).and_then(|c| c.full.clone()) {
-            return Ok((full.unexpanded.clone(), full.removes.iter().cloned().collect()));
+            return Ok(on_behalf(full.unexpanded.clone(), full.removes.iter().cloned().collect()));
         }
-        let (raw, carried) = self.raw_content(variant, hash, RAW)?;
-        let removes = {
+        let raw = self.raw_content(variant, hash, RAW)?;
+        let (removes, filtered) = {
             let st = self.st.borrow();
-            !carried.is_empty()
-                || st.vars.get(hash, variant).is_some_and(|var| !var.operations(Keyword::Remove).is_empty())
+            let var = st.vars.get(hash, variant);
+            let removes = !raw.carried.is_empty() || var.is_some_and(|v| !v.operations(Keyword::Remove).is_empty());
+            (removes, st.filters.contains_key(base_name(variant)))
         };
-        let filtered = self.st.borrow().filters.contains_key(base_name(variant));
-        if !(removes && truthy(&raw)) && !filtered {
-            return Ok((raw, Vec::new()));
+        if (removes && truthy(&raw.value)) || filtered {
+            let outcome = self.full_content(variant, hash, RAW, false)?;
+            return Ok(on_behalf(outcome.raw, outcome.removes));
         }
-        let outcome = self.full_content(variant, hash, RAW, false)?;
-        Ok((outcome.raw, outcome.removes))
+        match raw.origin {
+            Some(_) if !raw.mixed => Ok(Raw { carried: Vec::new(), ..raw }),
+            _ => Ok(on_behalf(raw.value, Vec::new())),
+        }
     }
 
     /// Reads a variable with its expansion, whether or not the caller asks for the expanded value
@@ -162,10 +180,14 @@ impl<'a> Ctx<'a> {
             let cached = if read.noweakdefault { None } else { st.cached(hash, name) };
             cached.map(|cached| (st.generation, cached.value.clone()))
         };
-        let (raw, carried) = self.raw_content(name, hash, read)?;
+        let Raw { value: raw, carried, origin, mixed } = self.raw_content(name, hash, read)?;
+        if mixed && let Some(origin) = &origin {
+            self.full_content(origin, hash_name(origin), RAW, false)?;
+        }
+        let owner = origin.as_deref().filter(|_| !mixed).unwrap_or(name);
         let mut refs = collect.then(Refs::default);
         let mut value = match &raw {
-            Some(Value::Str(source)) => Some(Value::Str(self.expand_text(source, name, refs.as_mut())?)),
+            Some(Value::Str(source)) => Some(Value::Str(self.expand_text(source, owner, refs.as_mut())?)),
             other => other.clone(),
         };
 
@@ -253,10 +275,9 @@ impl<'a> Ctx<'a> {
         let result = self.settle_overrides();
         let mut st = self.st.borrow_mut();
         st.collecting = collecting;
-        if result.is_err() {
-            st.in_override = false;
-            st.overrides = None;
-        }
+        // After an error whatever was found last stays (nothing, if the first read failed), until a
+        // variable OVERRIDES depends on is written: the error is told once.
+        st.in_override = false;
         drop(st);
         result
     }
@@ -505,12 +526,14 @@ impl DataStore {
         Ok(self.get_flag(name, flag, Read::default())?.map(|value| value.to_text()))
     }
 
-    /// `bb.utils.to_boolean(d.getVarFlag(name, flag))`; what is neither true nor false counts as
-    /// false.
+    /// `bb.utils.to_boolean(d.getVarFlag(name, flag))`. Errors: text that is neither true nor
+    /// false (a ValueError).
     pub fn flag_is_true(&self, name: &str, flag: &str) -> Result<bool> {
         Ok(match self.get_flag(name, flag, Read::default())? {
             None => false,
-            Some(Value::Str(text)) => text::to_boolean(&text).unwrap_or(false),
+            Some(Value::Str(text)) if !text.is_empty() => text::to_boolean(&text).ok_or_else(|| {
+                DataError::python("ValueError", format!("Invalid value for to_boolean: {text}"))
+            })?,
             Some(value) => value.is_true(),
         })
     }

@@ -13,7 +13,7 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// `bb.utils.to_boolean` of text: None where the reference gives its default or raises.
+/// `bb.utils.to_boolean` of text: None for text that is neither.
 pub fn to_boolean(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "y" | "yes" | "1" | "true" => Some(true),
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(python("${@{1} z"), Some("${@{1}"));
         assert_eq!(python("${@foo('${BAR}')}"), Some("${@foo('${BAR}')}"));
         assert_eq!(python("${@foo(\n)} ${@2}"), Some("${@2}"));
-        assert_eq!(python("${@{{}}}"), Some("${@{{}}}"));
+        assert_eq!(python("${@{{}}}"), Some("${@{{}}"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Writing: values, flags, operations, deletions and renames, and what they do to overrides.
 
+use crate::history::{FROM_RENAME, FROM_RENAMED_FLAG, FROM_RENAMED_SET, FROM_SET, Origin, internal};
 use crate::pmap::hash_name;
 use crate::read::{concat, dependencies, operations_value};
 use crate::store::{Ctx, Operation, State};
@@ -80,11 +81,11 @@ impl<'a> Ctx<'a> {
             ));
         }
         let base = name.split(':').next().unwrap_or(name);
-        self.check_renamed(base, name, info)?;
+        self.check_renamed(base, name, info, FROM_RENAMED_SET)?;
         self.st.borrow_mut().forget_expansions();
 
         if let Some((base, keyword, condition)) = split_operation(name) {
-            self.check_renamed(base, base, &SetInfo::default())?;
+            self.check_renamed(base, base, &SetInfo::default(), FROM_RENAMED_FLAG)?;
             {
                 let mut st = self.st.borrow_mut();
                 let operation = Operation { value: value.clone(), condition: condition.map(Str::from) };
@@ -102,7 +103,7 @@ impl<'a> Ctx<'a> {
         }
 
         if !info.parsing {
-            self.drop_pending(name, info)?;
+            self.drop_pending(name)?;
         }
         {
             let mut st = self.st.borrow_mut();
@@ -116,7 +117,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// A value set by code replaces everything: operations and active override variants go.
-    fn drop_pending(&self, name: &str, info: &SetInfo) -> Result<()> {
+    fn drop_pending(&self, name: &str) -> Result<()> {
         let variants = {
             let mut st = self.st.borrow_mut();
             let Some(var) = st.vars.get(hash_name(name), name) else { return Ok(()) };
@@ -128,7 +129,7 @@ impl<'a> Ctx<'a> {
         };
         let Some(variants) = variants else { return Ok(()) };
         let overrides = self.overrides()?;
-        let because = SetInfo { op: "", detail: None, ..info.clone() };
+        let because = internal(FROM_SET);
         for (variant, _) in variants.iter().filter(|(_, over)| overrides.all_active(over)) {
             self.delete(variant, &because);
         }
@@ -137,7 +138,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// `bb.erroronce` for a name that went away with a former release; the recipe will fail.
-    fn check_renamed(&self, name: &str, full: &str, info: &SetInfo) -> Result<()> {
+    fn check_renamed(&self, name: &str, full: &str, info: &SetInfo, origin: Origin) -> Result<()> {
         let Some(hint) = self.st.borrow().renamed.get(name).cloned() else { return Ok(()) };
         let mut place = String::new();
         if let Some(file) = &info.file {
@@ -152,7 +153,7 @@ impl<'a> Ctx<'a> {
         }
         let what = if hint.contains(' ') { hint.to_string() } else { format!("has been renamed to {hint}") };
         self.store.0.runtime.log(39, "Main", &format!("Variable {name} {what}{place}"));
-        self.set("_FAILPARSINGERRORHANDLED", Value::Bool(true), &SetInfo::default())
+        self.set("_FAILPARSINGERRORHANDLED", Value::Bool(true), &internal(origin))
     }
 
     /// If OVERRIDES depends on the variable just written, what it depends on is found out anew
@@ -210,7 +211,7 @@ impl<'a> Ctx<'a> {
                 Arc::make_mut(&mut st.renamed).insert(flag.into(), text);
             }
         }
-        self.check_renamed(name, name, info)?;
+        self.check_renamed(name, name, info, FROM_RENAMED_FLAG)?;
         {
             let mut st = self.st.borrow_mut();
             st.record(info, name, info.op, info.detail.as_ref().unwrap_or(&value), Some(flag));
@@ -306,7 +307,7 @@ impl<'a> Ctx<'a> {
                 if old.operations[keyword as usize].is_none() {
                     continue;
                 }
-                self.check_renamed(new, new, &SetInfo::default())?;
+                self.check_renamed(new, new, &SetInfo::default(), FROM_RENAMED_FLAG)?;
                 let mut st = self.st.borrow_mut();
                 st.forget_expansions();
                 st.var_mut(new).operations_mut(keyword).extend(moved.iter().cloned());
@@ -322,7 +323,7 @@ impl<'a> Ctx<'a> {
                         let list = Arc::make_mut(st.var_mut(new).variants.get_or_insert_default());
                         list.push((target.clone(), over.clone()));
                     }
-                    self.rename(variant, &target, &SetInfo { op: "", detail: None, ..info.clone() })?;
+                    self.rename(variant, &target, &internal(FROM_RENAME))?;
                 }
             }
         }
