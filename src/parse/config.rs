@@ -111,6 +111,7 @@ pub fn find_topdir(env: &IndexMap<String, String>) -> String {
 /// [`Error::Handled`] for nearly all: the user has been told.
 pub fn parse_base_configuration(request: &ConfigRequest, hooks: &mut dyn ConfigHooks) -> Result<Configuration> {
     crate::paths::clear_caches();
+    crate::pylib::forget();
     let base = initial_store(request)?;
     let original = match parse_all(&base, request, hooks) {
         Err(Error::Data(e, place)) => {

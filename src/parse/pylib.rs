@@ -10,9 +10,15 @@ use std::sync::LazyLock;
 /// By dotted name, the last definition wins: one table per process, as there is one Python.
 static FUNCTIONS: LazyLock<Mutex<IndexMap<Str, LibFunction>>> = LazyLock::new(Default::default);
 
-/// Every function and class that `addpylib` made known in this process.
-pub fn lib_functions() -> Vec<LibFunction> {
+/// Every function and class that `addpylib` made known for the configuration `_store` belongs to.
+/// There is one Python and so one configuration per process; a new parse starts a new table.
+pub fn lib_functions(_store: &DataStore) -> Vec<LibFunction> {
     FUNCTIONS.lock().values().cloned().collect()
+}
+
+/// Before a configuration is parsed.
+pub(crate) fn forget() {
+    FUNCTIONS.lock().clear();
 }
 
 pub(crate) fn add_pylib(dir: &str, namespace: &str, store: &DataStore) -> Result<()> {
