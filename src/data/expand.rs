@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_DEPTH: u32 = 200;
 
 /// Rounds and bytes after which a text that keeps bringing forth new expressions is given up.
-const MAX_ROUNDS: u32 = 1000;
-const MAX_TEXT: usize = 256 << 20;
+const MAX_ROUNDS: u32 = 300;
+const MAX_TEXT: usize = 8 << 20;
 
 /// What an expansion touched.
 #[derive(Clone, Debug, Default)]

@@ -26,6 +26,9 @@ impl Runtime for Fake {
         if let Some(args) = argument("d.getVar") {
             return Ok(store.get_var(args[0], Read::default()).map_err(back)?.unwrap_or(Value::None));
         }
+        if let Some(args) = argument("d.getRaw") {
+            return Ok(store.get_raw(args[0]).unwrap_or(Value::None));
+        }
         if let Some(args) = argument("d.setVar") {
             store.set_var(args[0], args[1], &SetInfo::default()).map_err(back)?;
             return Ok(Value::None);
@@ -172,9 +175,12 @@ fn errors_read_as_those_of_the_reference() {
 
 #[test]
 fn endless_expansion_is_an_error() {
-    let d = parsed(&[("A", "${B}"), ("B", "${A}"), ("GROWS", "${@'$'}{@d.getVar('GROWS')}")]);
+    let d = parsed(&[("A", "${B}"), ("B", "${A}"), ("GROWS", "${@d.getRaw('GROWS')} x")]);
     assert!(d.get("A").unwrap_err().to_string().contains("maximum recursion depth exceeded"));
     assert_eq!(d.0.lock.lock().borrow().depth, 0);
+    assert!(d.get("GROWS").is_err());
+    let d = parsed(&[("C", "5")]);
+    assert!(d.rename_var("C", "C:c:a", &code()).is_err());
 }
 
 #[test]

@@ -285,7 +285,12 @@ impl<'a> Ctx<'a> {
         }
     }
 
-    fn rename(&self, name: &str, new: &str, info: &SetInfo) -> Result<()> {
+    /// `level`: override variants of override variants; a name renamed to a variant of itself
+    /// would never end.
+    fn rename(&self, name: &str, new: &str, info: &SetInfo, level: u32) -> Result<()> {
+        if level > 30 {
+            return Err(DataError::python("RecursionError", "maximum recursion depth exceeded"));
+        }
         if name == new {
             self.store.warn(&format!("Calling renameVar with equivalent keys ({name}) is invalid"));
             return Ok(());
@@ -323,7 +328,7 @@ impl<'a> Ctx<'a> {
                         let list = Arc::make_mut(st.var_mut(new).variants.get_or_insert_default());
                         list.push((target.clone(), over.clone()));
                     }
-                    self.rename(variant, &target, &internal(FROM_RENAME))?;
+                    self.rename(variant, &target, &internal(FROM_RENAME), level + 1)?;
                 }
             }
         }
@@ -388,7 +393,7 @@ impl DataStore {
 
     /// `d.renameVar(name, new)`: value, operations and override variants move, other flags do not.
     pub fn rename_var(&self, name: &str, new: &str, info: &SetInfo) -> Result<()> {
-        self.locked(|ctx| ctx.rename(name, new, info))
+        self.locked(|ctx| ctx.rename(name, new, info, 0))
     }
 
     pub fn set_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
