@@ -1,5 +1,6 @@
 """File names of recipes, their class extensions and multiconfigs; values kept between builds."""
 
+from bb._recipefacts import RecipeFacts
 from bb._simplecache import SimpleCache
 
 

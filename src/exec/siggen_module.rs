@@ -91,13 +91,13 @@ mod _hz_siggen {
         let mcfn = text_of(&mcfn);
         let rules = Rules { ignored_vars: texts(&ignored, vm)?.into_iter().collect(), ..signatures::rules() };
         let found = hz_siggen::base_signatures(store, &mcfn, &signatures::libraries(), &rules).map_err(|e| signature_error(e, vm))?;
-        let parts = [texts_map(&found.basehashes), signature_part(&found, "siggen_taskdeps"), signature_part(&found, "siggen_gendeps"), signature_part(&found, "siggen_varvals")];
+        let parts = [texts_map(&found.basehashes), part_of(&found, "siggen_taskdeps"), part_of(&found, "siggen_gendeps"), part_of(&found, "siggen_varvals")];
         signatures::set(&mcfn, std::sync::Arc::new(found));
         let parts: PyResult<Vec<PyObjectRef>> = parts.iter().map(|part| to_python(part, vm)).collect();
         Ok(vm.ctx.new_tuple(parts?).into())
     }
 
-    fn signature_part(found: &RecipeSignatures, name: &str) -> Value {
+    fn part_of(found: &RecipeSignatures, name: &str) -> Value {
         match name {
             "siggen_taskdeps" => map(&found.taskdeps, |v| set(v)),
             "siggen_gendeps" => map(&found.gendeps, |v| set(v)),
@@ -109,6 +109,15 @@ mod _hz_siggen {
     #[pyfunction]
     fn has_signatures(mcfn: PyStrRef) -> bool {
         signatures::get(&text_of(&mcfn)).is_some()
+    }
+
+    /// One part of them: `siggen_taskdeps`, `siggen_gendeps`, `siggen_varvals`.
+    #[pyfunction]
+    fn signature_part(mcfn: PyStrRef, name: PyStrRef, vm: &VirtualMachine) -> PyResult {
+        match signatures::get(&text_of(&mcfn)) {
+            Some(found) => to_python(&part_of(&found, &text_of(&name)), vm),
+            None => Err(vm.new_key_error(mcfn.into())),
+        }
     }
 
     // -- Checksums of local files

@@ -1,0 +1,232 @@
+//! Tasks from the fork to the stamp, on a recipe of our own. One test function: the VM belongs to
+//! one thread.
+#![cfg(feature = "python")]
+
+use hz_data::{DataStore, SetInfo, Value};
+use hz_events::Event;
+use hz_exec::child::{TaskSpec, run_in_child};
+use hz_exec::spawn::{Report, Spawner};
+use rustpython_vm::compiler::Mode;
+use std::path::Path;
+use std::time::Duration;
+
+const FN: &str = "/layer/recipes/tool_1.0.bb";
+
+fn python(code: &str, d: &DataStore) {
+    hz_python::enter(|vm| {
+        let scope = vm.new_scope_with_builtins();
+        scope.globals.set_item("d", hz_python::store::wrap(d, vm).unwrap(), vm).unwrap();
+        let code = vm.compile(code, Mode::Exec, "<test>").map_err(|e| e.into_pyexception(vm, Some(code)));
+        if let Err(e) = code.and_then(|code| vm.run_code_obj(code, scope)) {
+            vm.print_exception(&e);
+            panic!("python failed");
+        }
+    });
+}
+
+struct Fixture {
+    store: DataStore,
+    spawner: Spawner,
+}
+
+impl Fixture {
+    fn set(&self, name: &str, value: impl Into<Value>) {
+        self.store.set_var(name, value, &SetInfo::default()).unwrap();
+    }
+    fn flag(&self, name: &str, flag: &str, value: impl Into<Value>) {
+        self.store.set_flag(name, flag, value, &SetInfo::default()).unwrap();
+    }
+
+    fn task(&self, name: &str, is_python: bool, body: &str) {
+        self.set(name, body);
+        self.flag(name, "func", Value::Int(1));
+        self.flag(name, "task", Value::Int(1));
+        self.flag(name, "filename", FN);
+        self.flag(name, "lineno", "10");
+        if is_python {
+            self.flag(name, "python", "1");
+        }
+    }
+
+    /// Runs a task in its own process; its exit code and events.
+    fn run(&mut self, task: &str, quieterrors: bool) -> (i32, Vec<Event>) {
+        let vm = hz_python::start(Default::default());
+        let store = self.store.create_copy();
+        let spec = TaskSpec {
+            mcfn: FN.into(),
+            task: task.into(),
+            taskhash: "t".repeat(64).into(),
+            unihash: "u".repeat(64).into(),
+            store,
+            taskdepdata: Default::default(),
+            variables: vec![("BUILDNAME".into(), Value::str("now"))],
+            limited_deps: false,
+            dry_run: false,
+            quieterrors,
+            umask: Some("022".into()),
+            fakeroot: false,
+            fakerootnoenv: "NOFAKE=yes".into(),
+            verbose_shell: false,
+            verbose_stdout: false,
+        };
+        self.spawner.spawn(&format!("{FN}:{task}"), FN, || run_in_child(&spec, vm)).unwrap();
+        let mut events = Vec::new();
+        loop {
+            for report in self.spawner.wait(Some(Duration::from_secs(60))).unwrap() {
+                match report {
+                    Report::Event { event, .. } => events.push(event),
+                    Report::Exited { code, .. } => return (code, events),
+                }
+            }
+        }
+    }
+}
+
+fn messages(events: &[Event], level: u32) -> Vec<&str> {
+    let of_level = |e: &'_ Event| matches!(e, Event::Log(r) if r.level == level);
+    events.iter().filter(|e| of_level(e)).map(|e| if let Event::Log(r) = e { r.message.as_str() } else { "" }).collect()
+}
+
+fn names(events: &[Event]) -> Vec<&'static str> {
+    events
+        .iter()
+        .filter_map(|e| match e {
+            Event::TaskStarted(_) => Some("started"),
+            Event::TaskSucceeded(_) => Some("succeeded"),
+            Event::TaskFailed { .. } => Some("failed"),
+            Event::TaskFailedSilent(_) => Some("silent"),
+            Event::TaskInvalid(_) => Some("invalid"),
+            _ => None,
+        })
+        .collect()
+}
+
+fn log(t: &Path, task: &str) -> String {
+    std::fs::read_to_string(t.join(format!("log.{task}"))).unwrap_or_else(|e| panic!("log.{task}: {e}"))
+}
+
+#[test]
+fn tasks() {
+    let ctx = rustpython_vm::Context::genesis();
+    hz_python::add_native_modules(&[
+        hz_exec::pymodule::module_def(ctx),
+        hz_exec::siggen_module::module_def(ctx),
+        hz_services::pymodule::module_def(ctx),
+        hz_fetch::pymodule::module_def(ctx),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path().to_str().unwrap().to_string();
+    let t = dir.path().join("work/temp");
+    hz_python::start(Default::default());
+    let mut f = Fixture { store: DataStore::new(hz_python::shared()), spawner: Spawner::new() };
+    for (name, value) in [
+        ("PN", "tool"), ("PV", "1.0"), ("PF", "tool-1.0-r0"), ("FILE", FN), ("OVERRIDES", "own"), ("PATH", "/usr/bin:/bin"),
+        ("BB_SIGNATURE_HANDLER", "basichash"), ("BB_BASEHASH_IGNORE_VARS", "T PATH FILE STAMP"),
+    ] {
+        f.set(name, value);
+    }
+    f.flag("PATH", "export", "1");
+    f.set("GREETING", "hello");
+    f.flag("GREETING", "export", "1");
+    f.set("T", t.to_str().unwrap());
+    f.set("PERSISTENT_DIR", format!("{top}/cache"));
+    f.set("STAMP", format!("{top}/stamps/tool/1.0"));
+    f.task("do_shell", false, "\thelper\n\tprintf 'bbnote a note\\0' > ${T}/fifo.$PPID\n\techo $GREETING $NOFAKE `pwd`\n\techo err >&2\n");
+    f.set("helper", "\tprintf 'bbwarn careful\\0' > ${T}/fifo.$PPID\n");
+    f.flag("helper", "func", Value::Int(1));
+    f.flag("do_shell", "dirs", format!("{top}/work/one {top}/work/two"));
+    f.flag("do_shell", "prefuncs", "before");
+    f.task("before", true, "    print('printed')\n    bb.note('from %s' % d.getVar('BB_CURRENTTASK'))\n");
+    f.task("do_python", true, "    bb.build.exec_func('helper', d)\n    open(d.getVar('T') + '/made', 'w').write(d.getVar('BUILDNAME'))\n");
+    f.task("do_fail", false, "\techo doomed\n\texit 3\n");
+    f.task("do_pyfail", true, "    x = 1\n    return x / 0\n");
+    f.task("do_empty", true, "    pass\n");
+    let tasks = ["do_shell", "do_python", "do_fail", "do_pyfail", "do_empty"];
+    f.set("__BBTASKS", Value::List(std::sync::Arc::new(tasks.iter().map(|t| Value::str(*t)).collect())));
+    python(
+        "import bb, bb.build, bb.parse, bb.siggen, bb.runqueue\n\
+         g = bb.parse.siggen = bb.siggen.init(d)\n\
+         assert type(g) is bb.siggen.SignatureGeneratorBasicHash, type(g)\n\
+         fn = d.getVar('FILE')\n\
+         g.finalise(fn, d, '')\n\
+         for task in d.getVar('__BBTASKS', False):\n    \
+             tid = bb.runqueue.build_tid('', fn, task)\n    \
+             g.runtaskdeps[tid] = []\n    \
+             g.file_checksum_values[tid] = [('/x/files/./sub/a.patch', '1' * 32)]\n    \
+             g.tidtopn[tid] = 'tool'\n    \
+             assert len(g.get_taskhash(tid, [], {})) == 64\n",
+        &f.store,
+    );
+
+    let (code, events) = f.run("do_shell", false);
+    assert_eq!(code, 0, "{events:?}");
+    assert_eq!(names(&events), ["started", "succeeded"]);
+    assert_eq!(messages(&events, hz_events::level::WARNING), ["careful"]);
+    let text = log(&t, "do_shell");
+    let expected = format!(
+        "DEBUG: Executing python function before\nNOTE: from shell\nprinted\nDEBUG: Python function before finished\n\
+         DEBUG: Executing shell function do_shell\nWARNING: careful\nNOTE: a note\nhello yes {top}/work/two\nerr\n\
+         DEBUG: Shell function do_shell finished\n"
+    );
+    assert_eq!(text, expected);
+    let run = std::fs::read_to_string(t.join("run.do_shell")).unwrap();
+    assert!(run.starts_with("#!/bin/sh\n") && run.contains("\nhelper() {\n") && run.contains("export GREETING=\"hello\"\n"), "{run}");
+    assert!(run.ends_with(&format!("cd '{top}/work/two'\ndo_shell\n\n# cleanup\nret=$?\ntrap '' 0\nexit $ret\n")), "{run}");
+    assert!(std::fs::read_dir(&t).unwrap().all(|e| !e.unwrap().file_name().to_str().unwrap().starts_with("fifo")));
+    let stamps: Vec<String> =
+        std::fs::read_dir(dir.path().join("stamps/tool")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(stamps.iter().any(|s| s.starts_with("1.0.do_shell.") && !s.contains("sigdata")), "{stamps:?}");
+    let sigdata = stamps.iter().find(|s| s.starts_with("1.0.do_shell.sigdata.")).unwrap();
+    let sigdata = hz_siggen::SigData::read(&dir.path().join("stamps/tool").join(sigdata)).unwrap();
+    assert_eq!(sigdata.run.as_ref().unwrap().file_checksum_values[0].0.as_ref(), "./sub/a.patch");
+    assert_eq!(hz_siggen::calc_taskhash(&sigdata).unwrap(), sigdata.run.unwrap().taskhash);
+
+    let (code, events) = f.run("do_python", false);
+    assert_eq!((code, names(&events)), (0, vec!["started", "succeeded"]), "{events:?}");
+    assert_eq!(std::fs::read_to_string(t.join("made")).unwrap(), "now");
+    assert!(log(&t, "do_python").contains("DEBUG: Executing shell function helper\nWARNING: careful\nDEBUG: Shell function helper finished\n"));
+
+    let (code, events) = f.run("do_fail", false);
+    assert_eq!((code, names(&events)), (1, vec!["started", "failed"]), "{events:?}");
+    let failed = messages(&events, hz_events::level::ERROR).join("\n");
+    assert!(failed.starts_with("Execution of '") && failed.ends_with("' failed with exit code 3"), "{failed}");
+    assert!(events.iter().any(|e| matches!(e, Event::TaskFailed { errprinted: false, info } if info.logfile.is_some())));
+    let text = log(&t, "do_fail");
+    assert!(text.contains("doomed\nWARNING: "), "{text}");
+
+    let (code, events) = f.run("do_pyfail", false);
+    assert_eq!((code, names(&events)), (1, vec!["started", "failed"]), "{events:?}");
+    assert!(events.iter().any(|e| matches!(e, Event::TaskFailed { errprinted: true, .. })), "{events:?}");
+    assert!(log(&t, "do_pyfail").contains("ERROR: Error executing a python function in exec_func_python() autogenerated:"));
+    assert!(log(&t, "do_pyfail").contains("ZeroDivisionError"));
+
+    let (code, events) = f.run("do_fail", true);
+    assert_eq!((code, names(&events)), (1, vec!["started", "silent"]), "{events:?}");
+    let (code, events) = f.run("do_missing", false);
+    assert_eq!((code, names(&events)), (1, vec!["invalid"]), "{events:?}");
+
+    // The log says what ran; only what is logged by nobody leaves no log.
+    let (code, _) = f.run("do_empty", false);
+    assert_eq!(code, 0);
+    let order = std::fs::read_to_string(t.join("log.task_order")).unwrap();
+    let order: Vec<&str> = order.lines().map(|l| l.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(order, ["do_shell", "do_python", "do_fail", "do_pyfail", "do_fail", "do_empty"]);
+
+    // The unihash cache is the reference's: a pickle of [dict, version].
+    python(
+        "import bb.cache, pickle\n\
+         c = bb.cache.SimpleCache('3')\n\
+         assert c.init_cache(d, 'bb_unihashes.dat', {}) == {}\n\
+         c.save({':tool:do_x': ('a', 'b')})\n\
+         assert c.init_cache(d, 'bb_unihashes.dat', {}) == {':tool:do_x': ('a', 'b')}\n\
+         assert pickle.load(open(c.cachefile, 'rb')) == [{':tool:do_x': ('a', 'b')}, '3']\n\
+         assert bb.cache.SimpleCache('4').init_cache(d, 'bb_unihashes.dat', 7) == 7\n\
+         bb.build.addtask('more', 'do_fail', 'do_shell do_python', d)\n\
+         assert d.getVarFlag('do_more', 'deps', False) == ['do_shell', 'do_python']\n\
+         assert bb.build.tasksbetween('do_shell', 'do_fail', d) == ['do_shell', 'do_more', 'do_fail']\n\
+         assert bb.build.preceedtask('do_fail', False, d) == {'do_more'}\n\
+         bb.build.deltask('more', d)\n\
+         assert 'do_more' not in bb.build.listtasks(d)\n",
+        &f.store,
+    );
+}
