@@ -1,7 +1,5 @@
 """What the cooker shows signature generators of the recipes in a build."""
 
-import bb.cache
-
 # Tables by recipe (`[mc:NAME:][virtual:CLASS:]FILE`), by PN or by task id; filled natively.
 _TABLES = (
     "pkg_fn", "pkg_pn", "pkg_pepvpr", "pkg_dp", "stamp", "stampclean", "stamp_extrainfo", "file_checksums", "fn_provides",
@@ -13,11 +11,11 @@ _TABLES = (
 class CacheData:
     """The recipes of one multiconfig that take part in a build."""
 
-    def __init__(self, mc):
+    def __init__(self):
         for table in _TABLES:
             setattr(self, table, {})
-        for name in ("siggen_varvals", "siggen_taskdeps", "siggen_gendeps"):
-            setattr(self, name, bb.cache.RecipeFacts(mc, name))
+        # What base hashes are made of stays native.
+        self.siggen_varvals, self.siggen_taskdeps, self.siggen_gendeps = {}, {}, {}
 
 
 def extra_depends(name, code, deps, world_target, pkg_pn, self_pn):

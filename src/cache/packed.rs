@@ -4,6 +4,7 @@
 use crate::recipe::{RecipeInfo, SiggenInfo};
 use crate::files::FileState;
 use hz_diagnostics::Str;
+use hz_siggen::VarVal;
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 use std::path::Path;
@@ -24,12 +25,14 @@ pub struct ParsedFile {
 
 /// Absent value in a list of numbers.
 pub(crate) const NONE: u32 = u32::MAX;
+/// Marks the number of a text that is the JSON of a value which is no plain text.
+pub(crate) const OTHER: u32 = 1 << 31;
 
 #[derive(Clone, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub(crate) struct PackedSiggen {
     /// Pairs: variable, list of names.
     pub gendeps: Vec<(u32, u32)>,
-    /// Pairs: variable, text or NONE.
+    /// Pairs: variable, and text, NONE, or (with OTHER set) the JSON of another kind of value.
     pub varvals: Vec<(u32, u32)>,
     /// Pairs: task, list of names.
     pub taskdeps: Vec<(u32, u32)>,
@@ -134,7 +137,15 @@ impl Packer {
                 varvals: data
                     .varvals
                     .iter()
-                    .map(|(key, value)| (n.text(key), value.as_ref().map_or(NONE, |v| n.text(v))))
+                    .map(|(key, value)| {
+                        let value = match value {
+                            VarVal::None => NONE,
+                            VarVal::Str(text) => n.text(text),
+                            // A value made of texts, numbers and truth values always has a JSON form.
+                            other => OTHER | n.text(&serde_json::to_string(other).unwrap_or_default().into()),
+                        };
+                        (n.text(key), value)
+                    })
                     .collect(),
             });
         }
@@ -167,7 +178,7 @@ impl PackedSiggen {
         for (name, value) in &mut self.varvals {
             *name = text[*name as usize];
             if *value != NONE {
-                *value = text[*value as usize];
+                *value = text[(*value & !OTHER) as usize] | (*value & OTHER);
             }
         }
     }
@@ -179,7 +190,18 @@ impl PackedSiggen {
         SiggenInfo {
             gendeps: names(&self.gendeps),
             taskdeps: names(&self.taskdeps),
-            varvals: self.varvals.iter().map(|(k, v)| (text(*k), (*v != NONE).then(|| text(*v)))).collect(),
+            varvals: self
+                .varvals
+                .iter()
+                .map(|(k, v)| {
+                    let value = match *v {
+                        NONE => VarVal::None,
+                        v if v & OTHER != 0 => serde_json::from_str(&text(v & !OTHER)).unwrap_or(VarVal::None),
+                        v => VarVal::Str(text(v)),
+                    };
+                    (text(*k), value)
+                })
+                .collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the rest of a build needs to know of one recipe (or one variant of it) once it is parsed.
 
 use hz_diagnostics::Str;
+use hz_siggen::VarVal;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +76,8 @@ pub struct TaskDeps {
 pub struct SiggenInfo {
     /// variable -> names it depends on, sorted.
     pub gendeps: IndexMap<Str, Vec<Str>>,
-    /// variable -> the text that entered the hash.
-    pub varvals: IndexMap<Str, Option<Str>>,
+    /// variable -> what entered the hash.
+    pub varvals: IndexMap<Str, VarVal>,
     /// task -> variables of its closure, sorted.
     pub taskdeps: IndexMap<Str, Vec<Str>>,
 }

@@ -1,7 +1,7 @@
 //! The cache file: a header, a checksum and one archive, replaced as a whole.
 
 use crate::files::{Checker, FileState};
-use crate::packed::{Numbering, PackedFile, PackedSiggen, Packet, Tables};
+use crate::packed::{NONE, Numbering, OTHER, PackedFile, PackedSiggen, Packet, Tables};
 use crate::recipe::{RecipeInfo, SiggenInfo};
 use hz_diagnostics::Str;
 use rustc_hash::FxHashMap;
@@ -248,8 +248,8 @@ impl RecipeCache {
                 }
                 for (name, value) in &mut siggen.varvals {
                     *name = text(&mut n, *name);
-                    if *value != crate::packed::NONE {
-                        *value = text(&mut n, *value);
+                    if *value != NONE {
+                        *value = text(&mut n, *value & !OTHER) | (*value & OTHER);
                     }
                 }
             }
@@ -265,6 +265,7 @@ impl RecipeCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hz_siggen::VarVal;
     use crate::packed::{Packer, ParsedFile};
 
     fn parsed(path: &Path, pn: &str) -> ParsedFile {
@@ -272,8 +273,9 @@ mod tests {
         info.depends = vec!["a".into(), "b".into()];
         info.siggen.gendeps.insert("do_x".into(), vec!["A".into(), "B".into()]);
         info.siggen.taskdeps.insert("do_x".into(), vec!["A".into()]);
-        info.siggen.varvals.insert("A".into(), Some("1".into()));
-        info.siggen.varvals.insert("B".into(), None);
+        info.siggen.varvals.insert("A".into(), VarVal::Str("1".into()));
+        info.siggen.varvals.insert("A[func]".into(), VarVal::Int(1));
+        info.siggen.varvals.insert("B".into(), VarVal::None);
         ParsedFile {
             mc: String::new(),
             path: path.to_str().unwrap().into(),

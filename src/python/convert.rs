@@ -8,7 +8,7 @@ use crate::store::{PyStore, wrap};
 use hz_data::{Object, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::{IndexMap, IndexSet};
-use rustpython_vm::builtins::{PyDict, PyInt, PyList, PySet, PyStr};
+use rustpython_vm::builtins::{PyDict, PyInt, PyList, PySet, PyStr, PyTuple};
 use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyPayload, PyResult, VirtualMachine};
 use std::any::Any;
 use std::sync::Arc;
@@ -49,6 +49,20 @@ pub fn text_of(text: &rustpython_vm::Py<PyStr>) -> Str {
 /// Python object -> value, keeping what the store does not know as the live object.
 pub fn to_value(object: &PyObject, vm: &VirtualMachine) -> Value {
     simple(object, vm).unwrap_or_else(|| Value::Object(Arc::new(Held(object.to_owned()))))
+}
+
+/// The same for the engine's own variables (`__depends`, `__BBDEFINHERITS`, …), which native code
+/// reads: lists and tuples within lists become values too.
+pub fn to_own_value(object: &PyObject, vm: &VirtualMachine) -> Value {
+    let items: Option<Vec<PyObjectRef>> = match (object.downcast_ref::<PyList>(), object.downcast_ref::<PyTuple>()) {
+        (Some(list), _) => Some(list.borrow_vec().to_vec()),
+        (_, Some(tuple)) => Some(tuple.as_slice().to_vec()),
+        _ => None,
+    };
+    match items {
+        Some(items) => Value::List(Arc::new(items.iter().map(|item| to_own_value(item, vm)).collect())),
+        None => to_value(object, vm),
+    }
 }
 
 fn simple(object: &PyObject, vm: &VirtualMachine) -> Option<Value> {

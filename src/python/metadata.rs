@@ -52,7 +52,7 @@ pub fn context(vm: &VirtualMachine) -> PyResult<PyDictRef> {
     Ok(context)
 }
 
-fn digest(parts: impl Hash) -> u64 {
+pub fn digest(parts: impl Hash) -> u64 {
     let mut hasher = rustc_hash::FxBuildHasher.build_hasher();
     parts.hash(&mut hasher);
     hasher.finish()

@@ -5,12 +5,13 @@
 //! to the last line of the body, with the comment lines that follow at the body's indentation.
 
 use crate::metadata::context;
+use hz_codeparser::{VisitorCall, VisitorFound};
 use hz_data::LibFunction;
-use hz_diagnostics::Str;
+use hz_diagnostics::{Diagnostic, Str};
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::Stmt;
 use ruff_text_size::Ranged;
-use rustpython_vm::builtins::{PyFunction, PyType};
+use rustpython_vm::builtins::{PyDict, PyFunction, PyType};
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 
 /// Imports `namespace` from `dir` with all it names in BBIMPORTS.
@@ -54,6 +55,12 @@ fn collect(vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut 
         }
         let object = module.get_attr(&vm.ctx.new_str(&*name), vm)?;
         let Some((first, text)) = text_of(vm, &object, &file, &source)? else { continue };
+        let visitor = vm.get_attribute_opt(&object, vm.ctx.intern_str("visitorcode"))?;
+        let has_visitor = visitor.is_some();
+        if let Some(visitor) = visitor {
+            let fingerprint = format!("{:016x}", crate::metadata::digest(&*source.text));
+            hz_codeparser::set_visitor(&format!("{dotted}.{name}"), &fingerprint, std::sync::Arc::new(move |call| visit(&visitor, call)));
+        }
         let words = |attribute: &'static str| -> Vec<Str> {
             let set = vm.get_attribute_opt(&object, vm.ctx.intern_str(attribute)).ok().flatten();
             let mut words: Vec<String> = set.and_then(|set| set.try_to_value(vm).ok()).unwrap_or_default();
@@ -67,10 +74,43 @@ fn collect(vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut 
             source: text.into(),
             vardeps: words("bb_vardeps"),
             vardepsexclude: words("bb_vardepsexclude"),
-            has_visitor: vm.get_attribute_opt(&object, vm.ctx.intern_str("visitorcode"))?.is_some(),
+            has_visitor,
         });
     }
     Ok(())
+}
+
+/// Asks a library function's `visitorcode` what a call reads. It is given the arguments as the
+/// syntax tree Python's `ast` module makes, and gives (contains, execs, argument not understood).
+fn visit(visitor: &PyObjectRef, call: &VisitorCall<'_>) -> Result<VisitorFound, Diagnostic> {
+    crate::enter(|vm| {
+        let asked = || -> PyResult<VisitorFound> {
+            let ast = vm.import("ast", 0)?;
+            let tree = vm.call_method(&ast, "parse", (call.call.to_string(), "<call>", "eval"))?;
+            let args = tree.get_attr("body", vm)?.get_attr("args", vm)?;
+            let found = visitor.call((call.name.to_string(), args.clone()), vm)?;
+            let found: Vec<PyObjectRef> = found.try_to_value(vm)?;
+            let [contains, execs, warn] = &*found else {
+                return Err(vm.new_type_error("a visitorcode function gives (contains, execs, warn)"));
+            };
+            let texts = |set: &PyObjectRef| -> PyResult<std::collections::BTreeSet<Str>> {
+                Ok(set.try_to_value::<Vec<String>>(vm)?.into_iter().map(Into::into).collect())
+            };
+            let mut known = VisitorFound { execs: texts(execs)?, ..VisitorFound::default() };
+            if let Some(contains) = contains.downcast_ref::<PyDict>() {
+                for (name, items) in contains.items_vec() {
+                    known.contains.insert(name.try_to_value::<String>(vm)?.into(), texts(&items)?);
+                }
+            }
+            if !vm.is_none(warn) {
+                let args: Vec<PyObjectRef> = args.try_to_value(vm)?;
+                let at = args.iter().position(|arg| arg.is(warn));
+                known.warn = Some(at.and_then(|at| call.args.get(at)).map_or_else(|| "".into(), |arg| arg.source.clone()));
+            }
+            Ok(known)
+        };
+        asked().map_err(|error| Diagnostic::error(format!("{}: {}", call.name, crate::errors::message(vm, &error))))
+    })
 }
 
 /// First line and text of a function or class, if `file` is where it is defined.

@@ -4,7 +4,7 @@
 //! A store has one Python object as long as somebody holds that, so `d is event.data` answers as
 //! it would if the store lived in Python.
 
-use crate::convert::{option_to_python, text_of, to_python, to_value};
+use crate::convert::{option_to_python, text_of, to_own_value, to_python, to_value};
 use crate::errors::from_data;
 use crate::vm::waiting;
 use hz_data::{DataStore, Expansion, HistoryEntry, Read, SetInfo, Value};
@@ -420,7 +420,8 @@ pub mod _hz_data {
         fn set_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
             let mut args = Arguments::new("setVar", args, vm);
             let name = args.name(0, "var")?;
-            let value = to_value(&*args.required(1, "value")?, vm);
+            let value = args.required(1, "value")?;
+            let value = if name.starts_with("__") { to_own_value(&value, vm) } else { to_value(&value, vm) };
             let info = args.info()?;
             waiting(vm, || zelf.store().set_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }

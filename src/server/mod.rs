@@ -2,7 +2,7 @@
 //! of the command; parsers and tasks are forked from it, the hash equivalence server is a child.
 
 mod bridge;
-mod build;
+mod commands;
 mod farm;
 mod hashserv;
 mod lock;

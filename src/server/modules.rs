@@ -79,6 +79,22 @@ mod _hz_parse {
     }
 
     #[pyfunction]
+    fn mark_dependency(d: PyObjectRef, file: PyStrRef, vm: &VirtualMachine) -> PyResult<()> {
+        let store = hz_python::store::unwrap(&d, vm)?;
+        hz_parse::mark_dependency(store, &file.to_string()).map_err(|e| raised(vm, e))
+    }
+
+    #[pyfunction]
+    fn check_dependency(d: PyObjectRef, file: PyStrRef, vm: &VirtualMachine) -> PyResult<bool> {
+        Ok(hz_parse::check_dependency(hz_python::store::unwrap(&d, vm)?, &file.to_string()))
+    }
+
+    #[pyfunction]
+    fn get_file_depends(d: PyObjectRef, vm: &VirtualMachine) -> PyResult<String> {
+        Ok(hz_parse::file_depends(hz_python::store::unwrap(&d, vm)?))
+    }
+
+    #[pyfunction]
     fn add_task(task: PyStrRef, before: Option<PyStrRef>, after: Option<PyStrRef>, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
         let store = hz_python::store::unwrap(&d, vm)?;
         let (before, after) = (before.map(|t| t.to_string()), after.map(|t| t.to_string()));

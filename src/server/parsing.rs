@@ -28,12 +28,11 @@ pub struct Parsed {
     pub recipes: IndexMap<Str, Vec<Arc<RecipeInfo>>>,
     pub collectors: IndexMap<Str, FileCollector>,
     pub files: IndexMap<Str, Vec<String>>,
-    pub cache: RecipeCache,
 }
 
 /// Base hashes at the end of a recipe's parsing.
 pub struct BaseHashes {
-    libs: LibrarySignatures,
+    libs: Arc<LibrarySignatures>,
     rules: Rules,
     active: bool,
 }
@@ -44,7 +43,11 @@ impl BaseHashes {
         let functions = hz_parse::lib_functions(store);
         let libs = LibrarySignatures::new(&functions, store).map_err(|e| Error::Other(e.to_string()))?;
         let handler = store.get_or_empty("BB_SIGNATURE_HANDLER")?;
-        Ok(BaseHashes { libs, rules: Rules::from_configuration(store).map_err(|e| Error::Other(e.to_string()))?, active: !matches!(&*handler, "" | "noop") })
+        let rules = Rules::from_configuration(store)?;
+        let libs = Arc::new(libs);
+        hz_exec::signatures::set_libraries(libs.clone());
+        hz_exec::signatures::set_rules(rules.clone());
+        Ok(BaseHashes { libs, rules, active: !matches!(&*handler, "" | "noop") })
     }
 }
 
@@ -166,7 +169,12 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn 
         log(level::WARNING, "Cache", e.to_string());
     }
     dangling_appends(&recipes, &collectors)?;
-    Ok(Parsed { recipes, collectors, files, cache })
+    let known = std::sync::Mutex::new(cache);
+    hz_exec::signatures::set_source(Box::new(move |mcfn| {
+        let siggen = known.lock().unwrap_or_else(|e| e.into_inner()).siggen(mcfn)?;
+        Some(crate::tasks::signatures(&IndexMap::new(), &siggen))
+    }));
+    Ok(Parsed { recipes, collectors, files })
 }
 
 fn halted(data: &DataStore) -> Error {

@@ -4,7 +4,7 @@
 use crate::bridge::{call, fire, python, tell, text};
 use crate::lock::{BuildLock, holder};
 use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
-use crate::{Request, Verb, build, hashserv, modules, signals};
+use crate::{Request, Verb, commands, hashserv, modules, signals};
 use hz_data::DataStore;
 use hz_events::{Event, Sink, level, log};
 use hz_parse::{ConfigHooks, ConfigRequest, Configuration, Error, Result, clean_environment, find_topdir};
@@ -213,19 +213,19 @@ impl Session {
             }
         }
         match self.request.verb {
-            Verb::Environment if self.request.targets.is_empty() => build::show_environment(self, None),
+            Verb::Environment if self.request.targets.is_empty() => commands::show_environment(self, None),
             Verb::Environment => {
                 self.parse()?;
-                build::show_environment_of_target(self)
+                commands::show_environment_of_target(self)
             }
             Verb::Parse => self.parse(),
             Verb::Graph => {
                 self.parse()?;
-                build::write_graph(self)
+                commands::write_graph(self)
             }
             Verb::Build => {
                 self.parse()?;
-                build::build(self)
+                commands::build(self)
             }
         }
     }
@@ -301,7 +301,7 @@ impl Session {
     fn close(&mut self) {
         let done = python(|vm| {
             let parse = crate::bridge::module(vm, "bb.parse")?;
-            if let Some(siggen) = vm.get_attribute_opt(parse, vm.ctx.intern_str("siggen"))? {
+            if let Some(siggen) = vm.get_attribute_opt(&parse, vm.ctx.intern_str("siggen"))? {
                 vm.call_method(&siggen, "exit", ())?;
             }
             Ok(())

@@ -145,7 +145,7 @@ impl Signatures for PythonSignatures {
             let caches = vm.ctx.new_dict();
             let mut seen = rustc_hash::FxHashSet::default();
             for (mc, set) in &graph.plan.sets {
-                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![text(vm, mc)])? };
+                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![])? };
                 for task in graph.tasks.iter().filter(|t| *graph.plan.sets[t.mc as usize].mc == **mc) {
                     if seen.insert((task.mc, task.recipe)) {
                         facts.add(&set.recipe(task.recipe).info)?;
@@ -168,7 +168,7 @@ impl Signatures for PythonSignatures {
     fn tasks_resolved(&mut self, _graph: &TaskGraph, mc: &str, items: &[(Str, Str, Str)]) -> Result<()> {
         python(|vm| {
             let siggen = Self::siggen(vm)?;
-            let Some(method) = vm.get_attribute_opt(siggen, vm.ctx.intern_str("tasks_resolved"))? else { return Ok(()) };
+            let Some(method) = vm.get_attribute_opt(&siggen, vm.ctx.intern_str("tasks_resolved"))? else { return Ok(()) };
             let (virtmap, virtpnmap) = (vm.ctx.new_dict(), vm.ctx.new_dict());
             for (item, mcfn, pn) in items {
                 virtmap.set_item(&**item, text(vm, mcfn), vm)?;

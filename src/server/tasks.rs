@@ -29,20 +29,24 @@ pub struct Recipes {
     parsed: FxHashMap<Str, (DataStore, Vec<Definition>)>,
 }
 
-/// Puts a recipe's signatures where the generator finds them in a task.
-struct InStore<'a>(&'a BaseHashes);
+/// Remembers a recipe's signatures for the signature files that its tasks write.
+struct Remembered<'a>(&'a BaseHashes);
 
-impl Finalise for InStore<'_> {
+impl Finalise for Remembered<'_> {
     fn finalise(&self, mcfn: &str, store: &DataStore) -> hz_parse::Result<Signatures> {
         let found = self.0.finalise(mcfn, store)?;
-        let quiet = SetInfo::default();
-        let list = |names: &Vec<Str>| Value::List(names.iter().map(|n| Value::Str(n.clone())).collect::<Vec<_>>().into());
-        let lists = |map: &IndexMap<Str, Vec<Str>>| Value::Map(map.iter().map(|(k, v)| (k.clone(), list(v))).collect::<IndexMap<_, _>>().into());
-        let values = found.siggen.varvals.iter().map(|(k, v)| (k.clone(), v.clone().map_or(Value::None, Value::Str)));
-        store.set_var("__siggen_gendeps", lists(&found.siggen.gendeps), &quiet)?;
-        store.set_var("__siggen_taskdeps", lists(&found.siggen.taskdeps), &quiet)?;
-        store.set_var("__siggen_varvals", Value::Map(values.collect::<IndexMap<_, _>>().into()), &quiet)?;
+        hz_exec::signatures::set(mcfn, signatures(&found.basehashes, &found.siggen).into());
         Ok(found)
+    }
+}
+
+/// What signature files show, from what parsing or the recipe cache knows.
+pub fn signatures(basehashes: &IndexMap<Str, Str>, siggen: &hz_cache::SiggenInfo) -> hz_siggen::RecipeSignatures {
+    hz_siggen::RecipeSignatures {
+        basehashes: basehashes.clone(),
+        gendeps: siggen.gendeps.clone(),
+        varvals: siggen.varvals.clone(),
+        taskdeps: siggen.taskdeps.clone(),
     }
 }
 
@@ -67,7 +71,7 @@ impl Recipes {
             let (_, _, mc) = hz_parse::realfn(mcfn);
             let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
             let (variant, definitions) = hz_python::record_definitions(|| {
-                parse_variant_in(self.collectors.get(mc), config, mcfn, &InStore(&self.finalise))
+                parse_variant_in(self.collectors.get(mc), config, mcfn, &Remembered(&self.finalise))
             });
             let variant = variant.map_err(|e| format!("Parsing {mcfn} for its tasks failed: {e}"))?;
             self.parsed.insert(mcfn.clone(), (variant.store, definitions));

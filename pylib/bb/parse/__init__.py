@@ -85,23 +85,23 @@ def clear_cache():
 
 def mark_dependency(d, f):
     """Makes the recipe depend on a file: it is parsed anew when that changes or appears."""
-    if f.startswith("./"):
-        f = "%s/%s" % (os.getcwd(), f[2:])
-    deps = d.getVar("__depends", False) or []
-    entry = (f, cached_mtime_noerror(f))
-    if entry not in deps:
-        deps.append(entry)
-        d.setVar("__depends", deps)
+    import _hz_parse
+
+    _hz_parse.mark_dependency(d, f)
 
 
 def check_dependency(d, f):
-    return (f, cached_mtime_noerror(f)) in (d.getVar("__depends", False) or [])
+    """Does the recipe depend on the file?"""
+    import _hz_parse
+
+    return _hz_parse.check_dependency(d, f)
 
 
 def get_file_depends(d):
     """The files a recipe was made from."""
-    deps = (d.getVar("__base_depends", False) or []) + (d.getVar("__depends", False) or [])
-    return " ".join(os.path.abspath(entry[0]) for entry in deps)
+    import _hz_parse
+
+    return _hz_parse.get_file_depends(d)
 
 
 def supports(fn, data):

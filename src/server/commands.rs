@@ -269,7 +269,8 @@ fn print_environment(session: &Session, store: &DataStore) -> Result<()> {
     let text = python(|vm| {
         let out = crate::bridge::call(vm, "io", "StringIO", vec![])?;
         let d = hz_python::store::wrap(session.data(), vm)?;
-        vm.call_method(&d.get_attr("inchistory", vm)?, "emit", (out.clone(),))?;
+        let history = d.get_attr("inchistory", vm)?;
+        vm.call_method(&history, "emit", (out.clone(),))?;
         Ok(vm.call_method(&out, "getvalue", ())?.str(vm)?.to_string())
     })
     .map_err(python_error)?;
