@@ -327,7 +327,6 @@ impl Sink for PipeSink {
     fn emit(&mut self, mut event: Event) {
         if let Event::Log(record) = &mut event {
             record.taskpid.get_or_insert(self.pid);
-            record.fn_.get_or_insert_with(|| self.mcfn.clone());
         }
         let Ok(mut line) = serde_json::to_vec(&event) else { return };
         line.push(b'\n');
@@ -370,7 +369,7 @@ mod tests {
         for (i, report) in reports[..2000].iter().enumerate() {
             let Report::Event { event: Event::Log(record), .. } = report else { panic!("{report:?}") };
             assert!(record.message.starts_with(&format!("message {i} ")));
-            assert_eq!((record.taskpid, record.fn_.as_deref()), (Some(pid), Some("/a.bb")));
+            assert_eq!((record.taskpid, record.fn_.as_deref()), (Some(pid), None));
         }
         assert!(matches!(&reports[2000], Report::Exited { tid, code: 7, .. } if tid == "/a.bb:do_x"));
     }
