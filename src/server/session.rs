@@ -1,7 +1,7 @@
 //! A command's frame: environment, build directory and its lock, the terminal, the VM, the
 //! configuration; and what is put away at the end.
 
-use crate::bridge::{call, fire, python, tell, text};
+use crate::bridge::{call, fire, number, python, tell, text, texts};
 use crate::lock::{BuildLock, holder};
 use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
 use crate::{Request, Verb, commands, hashserv, modules, signals};
@@ -159,11 +159,9 @@ fn set_up_python(request: &Request) -> Result<()> {
         for name in ["bb", "bb.utils", "bb.event", "bb.data", "bb.parse", "bb.build", "bb.fetch2", "bb.siggen", "bb.runqueue"] {
             vm.import(&vm.ctx.new_str(name), 0)?;
         }
-        let domains = vm.ctx.new_dict();
-        for (domain, level) in &request.domains {
-            domains.set_item(format!("BitBake.{domain}").as_str(), vm.ctx.new_int(*level).into(), vm)?;
-        }
-        call(vm, "bb.msg", "init_native", vec![vm.ctx.new_int(request.loglevel).into(), domains.into()])?;
+        let domains: Vec<&str> = request.domains.iter().map(|(d, _)| d.as_str()).collect();
+        let levels = vec![vm.ctx.new_bool(request.verbose).into(), number(vm, request.debug.into()), texts(vm, domains)];
+        call(vm, "bb.msg", "init_msgconfig", levels)?;
         Ok(())
     })
     .map_err(python_error)
