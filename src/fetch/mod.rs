@@ -19,6 +19,8 @@ pub mod pickle;
 #[cfg(feature = "python")]
 pub mod pymodule;
 pub mod srcrev;
+#[cfg(test)]
+mod tests;
 pub mod unpack;
 pub mod uri;
 pub mod urldata;

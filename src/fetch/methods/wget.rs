@@ -155,45 +155,10 @@ pub fn checkstatus(ud: &UrlData, cx: &Cx<'_>) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::context::Native;
-    use hz_data::DataStore;
 
     #[test]
     fn progress_lines() {
-        struct Quiet;
-        impl hz_data::Runtime for Quiet {
-            fn eval_inline(&self, _: &DataStore, _: &str, _: Option<&str>) -> Result<hz_data::Value, hz_data::RuntimeError> {
-                Ok(hz_data::Value::None)
-            }
-            fn apply_filter(&self, _: &DataStore, _: &str, v: &str, _: &str) -> Result<std::sync::Arc<str>, hz_data::RuntimeError> {
-                Ok(v.into())
-            }
-            fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), hz_data::RuntimeError> {
-                Ok(())
-            }
-            fn run_anonymous(&self, _: &DataStore, _: &[std::sync::Arc<str>]) -> Result<(), hz_data::RuntimeError> {
-                Ok(())
-            }
-            fn fire(&self, _: &DataStore, _: hz_data::ClassEvent<'_>) -> Result<(), hz_data::RuntimeError> {
-                Ok(())
-            }
-            fn register_handler(
-                &self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32,
-            ) -> Result<(), hz_data::RuntimeError> {
-                Ok(())
-            }
-            fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
-                Box::new(())
-            }
-            fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-            fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<hz_data::LibFunction>, hz_data::RuntimeError> {
-                Ok(Vec::new())
-            }
-            fn add_global_modules(&self, _: &[&str]) -> Result<(), hz_data::RuntimeError> {
-                Ok(())
-            }
-            fn log(&self, _: u32, _: &str, _: &str) {}
-        }
-        let d = DataStore::new(std::sync::Arc::new(Quiet));
+        let d = crate::tests::store();
         let mut filter = LineFilter::new(Cx::new(&d, &Native), 0.0);
         assert!(progress(&mut filter, "  1050K .......... ..........  75% 1.23M 0s"));
         assert!(!progress(&mut filter, "Saving to: 'x100%'"));

@@ -24,7 +24,7 @@ mod _hz_fetch {
     use super::host::{PythonHost, raise};
     use super::method;
     use crate::command::{self, Run};
-    use crate::uri::{self, Decoded, Uri};
+    use crate::uri::{self, Uri};
     use crate::{Cx, FetchError, Result, UrlData, cache, checksum, fetcher, localfile, mirror, srcrev};
     use hz_data::DataStore;
     use hz_python::store::{unwrap, wrap};
@@ -436,6 +436,4 @@ mod _hz_fetch {
         }
     }
 
-    #[allow(dead_code)]
-    fn _uses(_: Decoded) {}
 }
