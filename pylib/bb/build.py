@@ -567,6 +567,12 @@ def _task_dep_data(data):
     }
 
 
+def _buffer_stdout():
+    """Printed text goes to the log in blocks, at the latest when a function ends: logs have it there."""
+    sys.stdout.flush()
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+
+
 def worker_run(d, payload):
     """Called natively in a task's own process, whose standard streams lead nowhere: runs the task
     that `payload` (JSON) describes with its recipe's store, and gives the exit code."""
@@ -576,6 +582,7 @@ def worker_run(d, payload):
     verboseShellLogging = spec["verbose_shell"]
     verboseStdoutLogging = spec["verbose_stdout"]
     try:
+        _buffer_stdout()
         bb.event.worker_pid = os.getpid()
         d.setVar("BB_TASKDEPDATA", _task_dep_data(spec["taskdepdata"]))
         bb.parse.siggen.setup_datacache_from_datastore(fn, d)

@@ -80,7 +80,7 @@ impl Spawner {
     ///
     /// # Errors
     /// No process, pipe or descriptor to be had.
-    pub fn spawn(&mut self, tid: &str, mcfn: &str, body: impl FnOnce() -> i32) -> io::Result<i32> {
+    pub fn spawn(&mut self, tid: &str, body: impl FnOnce() -> i32) -> io::Result<i32> {
         let (reader, writer) = io::pipe()?;
         let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
         // SAFETY: a larger pipe saves both sides waking up; refusal does no harm.
@@ -93,7 +93,7 @@ impl Spawner {
             self.children.clear();
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 lead_group(parent);
-                let sink = PipeSink { pipe: File::from(writer), pid: std::process::id() as i32, mcfn: mcfn.to_string(), lock };
+                let sink = PipeSink { pipe: File::from(writer), pid: std::process::id() as i32, lock };
                 hz_events::set_sink(Box::new(sink));
                 body()
             }));
@@ -319,7 +319,6 @@ struct PipeSink {
     pipe: File,
     /// The task's process; those it forks say they are it.
     pid: i32,
-    mcfn: String,
     lock: SharedLock,
 }
 
@@ -357,7 +356,7 @@ mod tests {
         let _one = ONE.lock();
         let mut spawner = Spawner::with_fork(plain_fork);
         let pid = spawner
-            .spawn("/a.bb:do_x", "/a.bb", || {
+            .spawn("/a.bb:do_x", || {
                 for i in 0..2000 {
                     hz_events::log(hz_events::level::NOTE, "", format!("message {i} {}", "x".repeat(i % 300)));
                 }
@@ -382,7 +381,7 @@ mod tests {
         let mut spawner = Spawner::with_fork(plain_fork);
         let path = file.clone();
         spawner
-            .spawn("t", "f", move || {
+            .spawn("t", move || {
                 let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
                 std::fs::write(&path, child.id().to_string()).unwrap();
                 let _ = child.wait();
@@ -409,7 +408,7 @@ mod tests {
     fn panics_are_failures() {
         let _one = ONE.lock();
         let mut spawner = Spawner::with_fork(plain_fork);
-        spawner.spawn("t", "f", || {
+        spawner.spawn("t", || {
             std::panic::set_hook(Box::new(|_| {}));
             panic!("no")
         }).unwrap();

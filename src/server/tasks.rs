@@ -183,7 +183,7 @@ impl Executor for Forker {
             run_in_child(&task, &VmPython(definitions))
         };
         hz_python::flush();
-        self.spawner.spawn(&spec.tid, &spec.mcfn, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;
+        self.spawner.spawn(&spec.tid, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;
         self.running.insert(spec.tid.to_string(), spec.task);
         if spec.fakeroot {
             self.fakeroot_logs.insert(spec.tid.to_string(), info.fakerootlogs.to_string());

@@ -69,7 +69,7 @@ impl Fixture {
             verbose_shell: false,
             verbose_stdout: false,
         };
-        self.spawner.spawn(&format!("{FN}:{task}"), FN, || run_in_child(&spec, vm)).unwrap();
+        self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm)).unwrap();
         let mut events = Vec::new();
         loop {
             for report in self.spawner.wait(Some(Duration::from_secs(60))).unwrap() {
