@@ -229,4 +229,40 @@ fn tasks() {
          assert 'do_more' not in bb.build.listtasks(d)\n",
         &f.store,
     );
+
+    // The hash server's client as the generator uses it.
+    let address = format!("unix://{top}/hashserve.sock");
+    let database = dir.path().join("hashserv.db");
+    let options = hz_services::hashserv::ServeOptions::new(address.as_str(), database);
+    f.spawner.spawn("hashserv", || hz_services::hashserv::serve(&options).is_err() as i32).unwrap();
+    for _ in 0..500 {
+        if dir.path().join("hashserve.sock").exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    f.set("ADDRESS", address.as_str());
+    python(
+        "import hashserv\n\
+         a, b = 'a' * 64, 'b' * 64\n\
+         with hashserv.create_client(d.getVar('ADDRESS')) as c:\n    \
+             assert c.ping() == {'alive': True}\n    \
+             assert c.report_unihash(a, 'm', 'out', a, {'owner': None})['unihash'] == a\n    \
+             assert c.report_unihash(b, 'm', 'out', b)['unihash'] == a\n    \
+             assert c.get_unihash_batch(('m', h) for h in (a, b, 'c')) == [a, a, None]\n    \
+             assert c.unihash_exists_batch([a, b]) == [True, False]\n    \
+             try:\n        \
+                 c.report_unihash(a, 'm', 'out', 'bad')\n        \
+                 assert False\n    \
+             except hashserv.client.InvokeError as e:\n        \
+                 assert str(e) == 'Invalid unihash', e\n\
+         try:\n    \
+             hashserv.create_client('unix:///nonexistent/sock')\n    \
+             assert False\n\
+         except FileNotFoundError:\n    \
+             pass\n",
+        &f.store,
+    );
+    let left = f.spawner.terminate(Duration::from_secs(10));
+    assert!(matches!(left.as_slice(), [Report::Exited { .. }]), "{left:?}");
 }
