@@ -1,4 +1,10 @@
-"""What the cooker shows signature generators of the recipes in a build."""
+"""What the native cooker shows metadata: recipes for signature generators, and its own events."""
+
+import json
+import types
+
+import bb.event
+import bb.runqueue
 
 # Tables by recipe (`[mc:NAME:][virtual:CLASS:]FILE`), by PN or by task id; filled natively.
 _TABLES = (
@@ -24,3 +30,31 @@ def extra_depends(name, code, deps, world_target, pkg_pn, self_pn):
     text = "def %s(deps, world_target, pkg_pn, self_pn):\n%s\n%s(deps, world_target, pkg_pn, self_pn)\n" % (name, code, name)
     exec(compile(text, "<%s>" % name, "exec"), scope)
     return deps
+
+
+class _Stats(types.SimpleNamespace):
+    """Counters of the run queue."""
+
+    def copy(self):
+        return _Stats(**vars(self))
+
+
+def fire_queue_event(name, facts, d):
+    """Makes the event object for a native event of the run queue, if a handler wants its class."""
+    namespace = bb.event if hasattr(bb.event, name) else bb.runqueue
+    if not bb.event._catchall_handlers and not bb.event._event_handler_map.get("%s.%s" % (namespace.__name__, name)):
+        return
+    facts = json.loads(facts)
+    if namespace is bb.event:
+        usage = {dev: bb.event.DiskUsageSample(**sample) for dev, sample in facts["disk_usage"].items()}
+        event = bb.event.MonitorDiskEvent(usage)
+    else:
+        stats = _Stats(**facts["stats"])
+        # The classes take the hash from the queue they are given.
+        queue = types.SimpleNamespace(rqdata=types.SimpleNamespace(get_task_hash=lambda tid: facts.get("hash")))
+        args = {"stats": stats, "rq": queue, **facts["more"]}
+        if "tid" in facts:
+            tid = facts["tid"]
+            args["task"] = tid[: -len("_setscene")] if name.startswith("scene") and tid.endswith("_setscene") else tid
+        event = getattr(bb.runqueue, name)(**args)
+    bb.event.fire_class_handlers(event, d)

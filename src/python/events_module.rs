@@ -115,6 +115,7 @@ pub fn typed(class: &str, attributes: Map<String, Value>, pid: i32) -> Event {
         "bb.build.TaskProgress" => {
             Event::TaskProgress { pid, progress: a.float("progress"), rate: a.optional("rate") }
         }
+        "bb.runqueue.taskUniHashUpdate" => Event::TaskUniHashUpdate { tid: a.text("taskid"), unihash: a.text("unihash") },
         _ => Event::Other { class: class.to_owned(), attributes: Value::Object(attributes) },
     }
 }

@@ -174,6 +174,9 @@ fn drive(session: &mut Session, queue: &mut RunQueue) -> Result<(usize, usize, b
     let (mut beat, mut asked) = (Instant::now(), 0);
     loop {
         let step = queue.step().map_err(told)?;
+        for event in session.terminal.take_queue_events() {
+            crate::queue_events::fire(&event, session.data()).map_err(python_error)?;
+        }
         let interrupts = session.terminal.interrupts(&mut session.told);
         if interrupts > asked {
             asked = interrupts;

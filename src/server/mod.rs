@@ -8,6 +8,7 @@ mod hashserv;
 mod lock;
 mod modules;
 mod parsing;
+mod queue_events;
 mod session;
 mod signals;
 mod signatures;

@@ -13,13 +13,18 @@ use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The terminal, shared between the event sink and the loops that keep it alive.
+/// The terminal, shared between the event sink and the loops that keep it alive; and the events
+/// that native code emitted and class handlers of the metadata have not seen yet.
 #[derive(Clone)]
-pub struct Terminal(Arc<Mutex<Knotty>>);
+pub struct Terminal(Arc<Mutex<Knotty>>, Arc<Mutex<Vec<Event>>>);
 
 impl Terminal {
     pub fn lock(&self) -> MutexGuard<'_, Knotty> {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+    /// The run queue's events since the last call, for the metadata's class handlers.
+    pub fn take_queue_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.1.lock().unwrap_or_else(|e| e.into_inner()))
     }
     /// Tells of new interrupts; gives how many there have been.
     pub fn interrupts(&self, told: &mut u32) -> u32 {
@@ -35,6 +40,9 @@ impl Terminal {
 impl Sink for Terminal {
     fn emit(&mut self, event: Event) {
         self.lock().event(&event);
+        if crate::queue_events::wanted(&event) {
+            self.1.lock().unwrap_or_else(|e| e.into_inner()).push(event);
+        }
     }
 }
 
@@ -52,7 +60,7 @@ pub fn run(request: Request) -> i32 {
     signals::install();
     let universe = request.targets.iter().any(|t| t == "universe");
     let options = Options { quiet: request.quiet, loglevel: request.loglevel, universe, domains: request.domains.clone() };
-    let terminal = Terminal(Arc::new(Mutex::new(Knotty::new(options))));
+    let terminal = Terminal(Arc::new(Mutex::new(Knotty::new(options))), Arc::default());
     hz_events::set_sink(Box::new(terminal.clone()));
     let told = match frame(&request, &terminal) {
         Ok(()) => 0,

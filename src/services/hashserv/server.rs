@@ -706,7 +706,8 @@ async fn client<S: AsyncRead + AsyncWrite + Unpin>(server: Rc<Server>, stream: S
         Err(Failure::Invoke(message)) => {
             let _ = peer.send(&json!({"invoke-error": {"message": message}})).await;
         }
-        Err(Failure::Broken(message)) => eprintln!("hashserv: error from client: {message}"),
+        // A client that leaves is no news for the user whose terminal this would land on.
+        Err(Failure::Broken(message)) => tracing::debug!("hashserv: error from client: {message}"),
     }
     let _ = peer.writer.shutdown().await;
 }
