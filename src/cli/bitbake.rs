@@ -162,6 +162,10 @@ fn missing(o: &Options) -> Option<&'static str> {
 pub fn main(args: Vec<OsString>) -> i32 {
     let mut o = match Options::try_parse_from(args) {
         Ok(o) => o,
+        Err(e) if e.kind() == clap::error::ErrorKind::UnknownArgument => {
+            let what = e.get(clap::error::ContextKind::InvalidArg).map(|a| a.to_string()).unwrap_or_default();
+            return usage(&format!("unrecognized arguments: {what}"));
+        }
         Err(e) => {
             let _ = e.print();
             return e.exit_code();

@@ -55,6 +55,10 @@ pub type Result<T, E = GraphError> = std::result::Result<T, E>;
 pub fn fatal(domain: &str, message: impl Into<String>) -> GraphError {
     let message = message.into();
     hz_events::log(level::CRITICAL, domain, message.clone());
+    if domain == "RunQueue" {
+        // The reference leaves its run queue by an exit status here, and reports that as the command's failure.
+        hz_events::emit(hz_events::Event::CommandFailed { message: "1".into() });
+    }
     GraphError::Handled(message)
 }
 

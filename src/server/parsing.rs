@@ -66,11 +66,21 @@ impl Finalise for BaseHashes {
     }
 }
 
+thread_local! {
+    /// The recipe this process is parsing: what it logs meanwhile is about that.
+    static PARSING: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}
+
 /// Passes a helper's events on through its pipe.
 struct OutletSink(Outlet);
 
 impl hz_events::Sink for OutletSink {
-    fn emit(&mut self, event: Event) {
+    fn emit(&mut self, mut event: Event) {
+        if let Event::Log(record) = &mut event
+            && record.fn_.is_none()
+        {
+            record.fn_ = PARSING.with_borrow(Clone::clone);
+        }
         if let Ok(json) = serde_json::to_vec(&event) {
             // The main process is gone if this fails; so will we be, presently.
             let _ = self.0.event(&json);
@@ -209,7 +219,10 @@ fn run_parsers(
     };
     let work = |packer: &mut Packer, n: usize| {
         let job = &jobs[todo[n]];
-        match parse_one(config, job, &finalise) {
+        PARSING.set(Some(job.file.clone()));
+        let parsed = parse_one(config, job, &finalise);
+        PARSING.set(None);
+        match parsed {
             Ok(parsed) => packer.pack(parsed),
             Err(error) => {
                 tell_failure(&job.file, &error);
@@ -288,7 +301,7 @@ pub fn tell_failure(file: &str, error: &Error) {
         Error::Data(e, _) => match &**e {
             DataError::Runtime(RuntimeError::Handled) | DataError::Expansion { cause: RuntimeError::Handled, .. } => return,
             DataError::Runtime(RuntimeError::Python(e)) => format!("Unable to parse {file}\n{}", trace(e)),
-            e => format!("ExpansionError during parsing {file}\nbb.data_smart.ExpansionError: {e}"),
+            e => format!("ExpansionError during parsing {file}\nbb.data_smart.ExpansionError: {e}\n"),
         },
         Error::Python(e, _) => match &**e {
             RuntimeError::Handled => return,
