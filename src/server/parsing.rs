@@ -153,6 +153,8 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn 
         }
         let failed = outcome?;
         if failed > 0 {
+            // What was parsed well need not be parsed again once the mistake is mended.
+            let _ = cache.save();
             return Err(halted(data));
         }
     }

@@ -392,7 +392,8 @@ impl Knotty {
 
     /// Prints the closing summary; gives the exit status.
     pub fn finish(&mut self) -> i32 {
-        self.finish_progress();
+        // What did not finish is not "done".
+        self.progress = None;
         if let Some(footer) = &mut self.footer {
             footer.clear();
         }
