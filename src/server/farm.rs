@@ -16,7 +16,7 @@ pub enum Message {
     /// An event to pass on (JSON of `hz_events::Event`).
     Event(Vec<u8>),
     /// What the helper leaves behind when all jobs are claimed (caches to merge).
-    Rest { worker: usize, bytes: Vec<u8> },
+    Rest(Vec<u8>),
     /// A helper ended without being done, while it worked on `job`.
     Died { job: Option<usize>, status: String },
 }
@@ -202,7 +202,7 @@ impl Farm {
                     STARTED => helper.at = Some(job),
                     _ => {
                         helper.finished = true;
-                        out.push(Message::Rest { worker: n, bytes });
+                        out.push(Message::Rest(bytes));
                     }
                 }
             }
@@ -251,7 +251,7 @@ mod tests {
                         assert_eq!(bytes, [job as u8]);
                         done.push(job);
                     }
-                    Message::Rest { bytes, .. } => rest += bytes[0] as usize,
+                    Message::Rest(bytes) => rest += bytes[0] as usize,
                     Message::Event(_) => {}
                     Message::Died { status, .. } => panic!("{status}"),
                 }

@@ -259,7 +259,7 @@ fn run_parsers(
                         hz_events::emit(Event::ParseProgress { current: done, total: todo.len() });
                     }
                 }
-                Message::Rest { bytes, .. } => {
+                Message::Rest(bytes) => {
                     hz_codeparser::absorb(&bytes);
                 }
                 Message::Died { job, status } => {
