@@ -3,6 +3,7 @@
 import json
 import types
 
+import bb.cache
 import bb.event
 import bb.runqueue
 
@@ -17,11 +18,12 @@ _TABLES = (
 class CacheData:
     """The recipes of one multiconfig that take part in a build."""
 
-    def __init__(self):
+    def __init__(self, mc):
         for table in _TABLES:
             setattr(self, table, {})
-        # What base hashes are made of stays native.
-        self.siggen_varvals, self.siggen_taskdeps, self.siggen_gendeps = {}, {}, {}
+        # What base hashes are made of stays native until somebody reads it.
+        for name in ("siggen_varvals", "siggen_taskdeps", "siggen_gendeps"):
+            setattr(self, name, bb.cache.RecipeFacts(mc, name))
 
 
 def extra_depends(name, code, deps, world_target, pkg_pn, self_pn):

@@ -25,6 +25,7 @@ pub use error::{DataError, Result};
 pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
+pub use store::RENAMED;
 pub use value::{Object, StoreObject, Value, python_repr};
 
 use hz_diagnostics::Str;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Names of former releases and what replaced them; a text with blanks is the message itself.
-const RENAMED: [(&str, &str); 9] = [
+pub const RENAMED: [(&str, &str); 9] = [
     ("BB_ENV_WHITELIST", "BB_ENV_PASSTHROUGH"),
     ("BB_ENV_EXTRAWHITE", "BB_ENV_PASSTHROUGH_ADDITIONS"),
     ("BB_HASHBASE_WHITELIST", "BB_BASEHASH_IGNORE_VARS"),

@@ -7,7 +7,7 @@ use crate::handle::handle_included;
 use crate::inherit::inherit;
 use crate::paths::{absolute, cwd, dir_name, exists, file_depends, internal, join};
 use crate::recipe::register_handlers;
-use hz_data::{ClassEvent, DataStore, Read, Runtime, SetInfo, StoreObject, Value};
+use hz_data::{ClassEvent, DataStore, RENAMED, Read, Runtime, SetInfo, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
@@ -68,19 +68,6 @@ impl Configuration {
         self.mcdata = self.original.iter().map(|(mc, d)| (mc.clone(), d.create_copy())).collect();
     }
 }
-
-/// Names that BitBake itself renamed, with the new name or (a text with blanks) what to say.
-const RENAMED: [(&str, &str); 9] = [
-    ("BB_ENV_WHITELIST", "BB_ENV_PASSTHROUGH"),
-    ("BB_ENV_EXTRAWHITE", "BB_ENV_PASSTHROUGH_ADDITIONS"),
-    ("BB_HASHBASE_WHITELIST", "BB_BASEHASH_IGNORE_VARS"),
-    ("BB_HASHCONFIG_WHITELIST", "BB_HASHCONFIG_IGNORE_VARS"),
-    ("BB_HASHTASK_WHITELIST", "BB_TASKHASH_IGNORE_TASKS"),
-    ("BB_SETSCENE_ENFORCE_WHITELIST", "BB_SETSCENE_ENFORCE_IGNORE_TASKS"),
-    ("MULTI_PROVIDER_WHITELIST", "BB_MULTI_PROVIDER_ALLOWED"),
-    ("BB_STAMP_WHITELIST", "is a deprecated variable and support has been removed"),
-    ("BB_STAMP_POLICY", "is a deprecated variable and support has been removed"),
-];
 
 /// `conf/FILE` along BBPATH, then in the current directory and its parents.
 pub fn find_config_file(file: &str, bbpath: Option<&str>) -> Option<String> {

@@ -93,17 +93,4 @@ mod _hz_parse {
     fn get_file_depends(d: PyObjectRef, vm: &VirtualMachine) -> PyResult<String> {
         Ok(hz_parse::file_depends(hz_python::store::unwrap(&d, vm)?))
     }
-
-    #[pyfunction]
-    fn add_task(task: PyStrRef, before: Option<PyStrRef>, after: Option<PyStrRef>, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
-        let store = hz_python::store::unwrap(&d, vm)?;
-        let (before, after) = (before.map(|t| t.to_string()), after.map(|t| t.to_string()));
-        hz_parse::add_task(store, &task.to_string(), before.as_deref(), after.as_deref()).map_err(|e| raised(vm, e))
-    }
-
-    #[pyfunction]
-    fn del_task(task: PyStrRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
-        let store = hz_python::store::unwrap(&d, vm)?;
-        hz_parse::del_task(store, &task.to_string()).map_err(|e| raised(vm, e))
-    }
 }

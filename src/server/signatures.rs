@@ -145,7 +145,7 @@ impl Signatures for PythonSignatures {
             let caches = vm.ctx.new_dict();
             let mut seen = rustc_hash::FxHashSet::default();
             for (mc, set) in &graph.plan.sets {
-                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![])? };
+                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![text(vm, mc)])? };
                 for task in graph.tasks.iter().filter(|t| *graph.plan.sets[t.mc as usize].mc == **mc) {
                     if seen.insert((task.mc, task.recipe)) {
                         facts.add(&set.recipe(task.recipe).info)?;

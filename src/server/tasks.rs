@@ -16,8 +16,6 @@ use hz_python::Definition;
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// Recipes as tasks see them: parsed once, when their first task starts; every task's process
@@ -210,17 +208,16 @@ impl Executor for Forker {
 
 /// The metadata's functions and events of a build.
 pub struct BuildHooks {
-    config: Rc<RefCell<Configuration>>,
-    interrupted: fn() -> bool,
+    config: Configuration,
 }
 
 impl BuildHooks {
     pub fn new(session: &Session) -> BuildHooks {
-        BuildHooks { config: Rc::new(RefCell::new(session.config.clone())), interrupted: || crate::signals::interrupts() > 0 }
+        BuildHooks { config: session.config.clone() }
     }
 
     fn data(&self) -> DataStore {
-        self.config.borrow().data().clone()
+        self.config.data().clone()
     }
 }
 
@@ -278,7 +275,7 @@ impl Hooks for BuildHooks {
     }
 
     fn stale_setscene(&mut self, work: &Work, mc: &str, found: &[(TaskId, Vec<String>)]) -> Result<()> {
-        let Some(store) = self.config.borrow().mcdata.get(mc).cloned() else { return Ok(()) };
+        let Some(store) = self.config.mcdata.get(mc).cloned() else { return Ok(()) };
         fire(&store, "bb.event.StaleSetSceneTasks", |vm| {
             let dict = vm.ctx.new_dict();
             for (id, stamps) in found {
@@ -289,12 +286,7 @@ impl Hooks for BuildHooks {
         .map_err(graph_error)
     }
 
-    fn check_interrupts(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     fn explain_difference(&mut self, work: &Work, task: TaskId) -> Result<()> {
-        let _ = self.interrupted;
         Err(GraphError::Handled(format!("-S printdiff is not built yet ({})", work.tid(task))))
     }
 }

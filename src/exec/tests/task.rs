@@ -134,7 +134,7 @@ fn tasks() {
     f.task("do_shell", false, "\thelper\n\tprintf 'bbnote a note\\0' > ${T}/fifo.$PPID\n\techo $GREETING $NOFAKE `pwd`\n\techo err >&2\n");
     f.set("helper", "\tprintf 'bbwarn careful\\0' > ${T}/fifo.$PPID\n");
     f.flag("helper", "func", Value::Int(1));
-    f.flag("do_shell", "dirs", format!("{top}/work/one {top}/work/two"));
+    f.flag("do_shell", "dirs", format!("{top}/made/one {top}/made/two"));
     f.flag("do_shell", "prefuncs", "before");
     f.task("before", true, "    print('printed')\n    bb.note('from %s' % d.getVar('BB_CURRENTTASK'))\n");
     f.task("do_python", true, "    bb.build.exec_func('helper', d)\n    open(d.getVar('T') + '/made', 'w').write(d.getVar('BUILDNAME'))\n");
@@ -165,13 +165,13 @@ fn tasks() {
     let text = log(&t, "do_shell");
     let expected = format!(
         "DEBUG: Executing python function before\nNOTE: from shell\nprinted\nDEBUG: Python function before finished\n\
-         DEBUG: Executing shell function do_shell\nWARNING: careful\nNOTE: a note\nhello yes {top}/work/two\nerr\n\
+         DEBUG: Executing shell function do_shell\nWARNING: careful\nNOTE: a note\nhello yes {top}/made/two\nerr\n\
          DEBUG: Shell function do_shell finished\n"
     );
     assert_eq!(text, expected);
     let run = std::fs::read_to_string(t.join("run.do_shell")).unwrap();
     assert!(run.starts_with("#!/bin/sh\n") && run.contains("\nhelper() {\n") && run.contains("export GREETING=\"hello\"\n"), "{run}");
-    assert!(run.ends_with(&format!("cd '{top}/work/two'\ndo_shell\n\n# cleanup\nret=$?\ntrap '' 0\nexit $ret\n")), "{run}");
+    assert!(run.ends_with(&format!("cd '{top}/made/two'\ndo_shell\n\n# cleanup\nret=$?\ntrap '' 0\nexit $ret\n")), "{run}");
     assert!(std::fs::read_dir(&t).unwrap().all(|e| !e.unwrap().file_name().to_str().unwrap().starts_with("fifo")));
     let stamps: Vec<String> =
         std::fs::read_dir(dir.path().join("stamps/tool")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
