@@ -37,8 +37,9 @@ pub fn main() -> i32 {
     };
     match name.as_str() {
         "internal-hashserv" => internal_hashserv(&args[1..]),
+        "python" => hz_server::run_script(args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect()),
         "hitzeleiter" => {
-            eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: bitbake");
+            eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: bitbake, python");
             2
         }
         name if NOT_YET.contains(&name) => {

@@ -8,6 +8,7 @@ mod hashserv;
 mod lock;
 mod modules;
 mod parsing;
+mod program;
 mod queue_events;
 mod session;
 mod signals;
@@ -15,6 +16,7 @@ mod signatures;
 mod tasks;
 
 pub use hashserv::hashserv_child;
+pub use program::run_script;
 pub use session::{lock_holder, run};
 
 /// What a command does.

@@ -4,7 +4,7 @@
 use crate::bridge::{call, fire, number, python, tell, text, texts};
 use crate::lock::{BuildLock, holder};
 use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
-use crate::{Request, Verb, commands, hashserv, modules, signals};
+use crate::{Request, Verb, commands, hashserv, signals};
 use hz_data::DataStore;
 use hz_events::{Event, Sink, level, log};
 use hz_parse::{ConfigHooks, ConfigRequest, Configuration, Error, Result, clean_environment, find_topdir};
@@ -123,12 +123,7 @@ fn frame(request: &Request, terminal: &Terminal) -> Result<()> {
     if std::env::set_current_dir(&topdir).is_err() {
         return Err(Error::Other(format!("cannot enter {}", topdir.display())));
     }
-    hz_python::add_native_modules(&modules::definitions());
-    hz_python::start(hz_python::Options {
-        argv: vec!["bitbake".into()],
-        pylib: None,
-        pycache: Some(topdir.join("cache/hitzeleiter-pycache")),
-    });
+    crate::program::start_python(vec!["bitbake".into()], Some(topdir.join("cache/hitzeleiter-pycache")));
     set_up_python(request)?;
     let mut hooks = Hooks;
     let config_request = ConfigRequest {

@@ -1,0 +1,76 @@
+//! Python programs in our VM, outside a build: a script with `bb` importable as the metadata has it,
+//! and the commands that are written in Python (`pylib/`).
+
+use crate::modules;
+use rustpython_vm::AsObject;
+use rustpython_vm::builtins::PyBaseExceptionRef;
+use rustpython_vm::compiler::Mode;
+use rustpython_vm::{PyResult, VirtualMachine};
+
+/// Starts the VM with every native module; `argv` becomes `sys.argv`.
+pub fn start_python(argv: Vec<String>, pycache: Option<std::path::PathBuf>) -> &'static hz_python::Python {
+    hz_python::add_native_modules(&modules::definitions());
+    hz_python::start(hz_python::Options { argv, pylib: None, pycache })
+}
+
+/// The exit status that an exception out of a program's top level means; anything but
+/// SystemExit is printed with its traceback.
+pub fn exit_status(vm: &VirtualMachine, error: PyBaseExceptionRef) -> i32 {
+    if !error.fast_isinstance(vm.ctx.exceptions.system_exit) {
+        vm.print_exception(&error);
+        return 1;
+    }
+    let Ok(code) = error.as_object().get_attr("code", vm) else { return 0 };
+    if vm.is_none(&code) {
+        return 0;
+    }
+    match code.clone().try_into_value::<i32>(vm) {
+        Ok(code) => code,
+        Err(_) => {
+            eprintln!("{}", code.str(vm).map(|s| s.to_string()).unwrap_or_default());
+            1
+        }
+    }
+}
+
+/// Runs `body` in the VM as a program: gives its exit status, its output written.
+pub fn run_program(python: &hz_python::Python, body: impl FnOnce(&VirtualMachine) -> PyResult<()>) -> i32 {
+    let status = python.enter(|vm| match body(vm) {
+        Ok(()) => 0,
+        Err(error) => exit_status(vm, error),
+    });
+    hz_python::flush();
+    status
+}
+
+/// `hitzeleiter python FILE [ARG…]` or `-c CODE [ARG…]`: gives the exit status. 2 when the file
+/// cannot be read.
+pub fn run_script(mut args: Vec<String>) -> i32 {
+    let (file, text) = match args.first().map(String::as_str) {
+        None => {
+            eprintln!("usage: hitzeleiter python FILE [ARG ...] | -c CODE [ARG ...]");
+            return 2;
+        }
+        Some("-c") => {
+            let code = args.get(1).cloned().unwrap_or_default();
+            args.drain(1..args.len().min(2));
+            ("<string>".to_string(), code)
+        }
+        Some(file) => match std::fs::read_to_string(file) {
+            Ok(text) => (file.to_string(), text),
+            Err(e) => {
+                eprintln!("ERROR: cannot read {file}: {e}");
+                return 2;
+            }
+        },
+    };
+    let folder = std::path::Path::new(&file).parent().map(|p| p.to_string_lossy().into_owned());
+    run_program(start_python(args, None), |vm| {
+        let path = vm.sys_module.get_attr("path", vm)?;
+        vm.call_method(&path, "insert", (0, folder.filter(|_| file != "<string>").unwrap_or_default()))?;
+        let scope = vm.new_scope_with_main()?;
+        scope.globals.set_item("__file__", vm.ctx.new_str(&*file).into(), vm)?;
+        let code = vm.compile(&text, Mode::Exec, &file).map_err(|e| e.into_pyexception(vm, Some(&text)))?;
+        vm.run_code_obj(code, scope).map(drop)
+    })
+}
