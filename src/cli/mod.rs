@@ -5,23 +5,27 @@ mod bitbake;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Names the binary answers to that are not built yet; saying so beats doing something else.
-const NOT_YET: &[&str] = &[
-    "bitbake-layers",
-    "bitbake-config-build",
-    "bitbake-getvar",
-    "bitbake-diffsigs",
-    "bitbake-dumpsig",
-    "bitbake-hashclient",
-    "bitbake-hashserv",
-    "bitbake-prserv",
-    "bitbake-selftest",
-    "bitbake-server",
-    "bitbake-setup",
-    "bitbake-worker",
-    "git-make-shallow",
-    "toaster",
-    "toaster-eventreplay",
+type Command = fn(Vec<OsString>) -> i32;
+
+/// Every name of the reference's bin/ that the binary answers to. One without a function says that
+/// it is not built yet, which beats doing something else.
+const COMMANDS: &[(&str, Option<Command>)] = &[
+    ("bitbake", Some(bitbake::main)),
+    ("bitbake-config-build", None),
+    ("bitbake-diffsigs", None),
+    ("bitbake-dumpsig", None),
+    ("bitbake-getvar", None),
+    ("bitbake-hashclient", None),
+    ("bitbake-hashserv", None),
+    ("bitbake-layers", None),
+    ("bitbake-prserv", None),
+    ("bitbake-selftest", None),
+    ("bitbake-server", None),
+    ("bitbake-setup", None),
+    ("bitbake-worker", None),
+    ("git-make-shallow", None),
+    ("toaster", None),
+    ("toaster-eventreplay", None),
 ];
 
 /// Runs the command the binary was called as; gives the exit status.
@@ -37,16 +41,24 @@ pub fn main() -> i32 {
     };
     match name.as_str() {
         "internal-hashserv" => internal_hashserv(&args[1..]),
+        "internal-names" => {
+            COMMANDS.iter().for_each(|(name, _)| println!("{name}"));
+            0
+        }
         "python" => hz_server::run_script(args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect()),
         "hitzeleiter" => {
-            eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: bitbake, python");
+            eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: python, or one of its other names:");
+            COMMANDS.iter().for_each(|(name, _)| eprintln!("  {name}"));
             2
         }
-        name if NOT_YET.contains(&name) => {
-            eprintln!("ERROR: {name} is not built yet in this BitBake; only bitbake itself is.");
-            1
-        }
-        _ => bitbake::main(args),
+        name => match COMMANDS.iter().find(|(known, _)| *known == name) {
+            Some((_, Some(run))) => run(args),
+            Some((_, None)) => {
+                eprintln!("ERROR: {name} is not built yet in this BitBake.");
+                1
+            }
+            None => bitbake::main(args),
+        },
     }
 }
 
