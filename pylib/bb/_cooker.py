@@ -1,6 +1,7 @@
 """What the native cooker shows metadata: recipes for signature generators, and its own events."""
 
 import json
+import re
 import types
 
 import bb.cache
@@ -34,6 +35,21 @@ def extra_depends(name, code, deps, world_target, pkg_pn, self_pn):
     return deps
 
 
+def wants_event(name):
+    """Does a class handler ask for events of this class (`module.Class`)?"""
+    return bool(bb.event._catchall_handlers or bb.event._event_handler_map.get(name))
+
+
+def dep_tree_generated(tree, d):
+    """Gives the class handlers a build's dependency tree (JSON)."""
+    tree = json.loads(tree)
+    tree["providermap"] = {item: tuple(entry) for item, entry in tree["providermap"].items()}
+    layers = tree["layer-priorities"]
+    # An empty pattern matches no file.
+    tree["layer-priorities"] = [(name, pattern, re.compile(pattern or "^NULL$"), level) for name, pattern, level in layers]
+    bb.event.fire_class_handlers(bb.event.DepTreeGenerated(tree), d)
+
+
 class _Stats(types.SimpleNamespace):
     """Counters of the run queue."""
 
@@ -44,7 +60,7 @@ class _Stats(types.SimpleNamespace):
 def fire_queue_event(name, facts, d):
     """Makes the event object for a native event of the run queue, if a handler wants its class."""
     namespace = bb.event if hasattr(bb.event, name) else bb.runqueue
-    if not bb.event._catchall_handlers and not bb.event._event_handler_map.get("%s.%s" % (namespace.__name__, name)):
+    if not wants_event("%s.%s" % (namespace.__name__, name)):
         return
     facts = json.loads(facts)
     if namespace is bb.event:

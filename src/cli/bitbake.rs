@@ -141,7 +141,7 @@ fn usage(message: &str) -> i32 {
 
 /// Options that exist on the reference and do not exist here yet. Each says so; none is ignored.
 fn missing(o: &Options) -> Option<&'static str> {
-    let table: [(bool, &'static str); 12] = [
+    let table: [(bool, &'static str); 11] = [
         (o.ui != "knotty", "another user interface than knotty (-u)"),
         (!o.profile.is_empty(), "-P/--profile"),
         (o.revisions_changed, "--revisions-changed"),
@@ -152,7 +152,6 @@ fn missing(o: &Options) -> Option<&'static str> {
         (o.observe_only, "--observe-only"),
         (o.server_only, "--server-only"),
         (o.server_timeout.is_some_and(|t| t != 0.0), "-T/--idle-timeout"),
-        (o.show_versions, "-s/--show-versions"),
         (o.buildfile.is_some(), "-b/--buildfile"),
     ];
     table.iter().find(|(given, _)| *given).map(|(_, name)| *name)
@@ -217,6 +216,8 @@ pub fn main(args: Vec<OsString>) -> i32 {
     }
     let verb = if o.show_environment {
         Verb::Environment
+    } else if o.show_versions {
+        Verb::Versions
     } else if o.parse_only {
         Verb::Parse
     } else if o.dot_graph {

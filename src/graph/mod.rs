@@ -24,7 +24,7 @@ pub use closematch::close_matches;
 pub use deptree::{DependTree, PackageInfo, PnInfo};
 pub use recipes::{NameMatcher, Recipe, RecipeId, RecipeSet, SkippedRecipe};
 pub use targets::{BuildPlan, Target, TargetOptions, build_task_data, check_packages};
-pub use taskdata::{ExtraDepends, ExtraDependsRunner, TaskData, TaskEntry};
+pub use taskdata::{ExtraDepends, Host, TaskData, TaskEntry};
 pub use taskgraph::{GraphOptions, Invalidation, McId, Task, TaskGraph, TaskId};
 
 use hz_data::{DataStore, Read};
@@ -39,6 +39,10 @@ pub enum GraphError {
     /// Ends the command; the message was logged where it arose.
     #[error("{0}")]
     Handled(String),
+    /// Like [`GraphError::Handled`], and the reference leaves by an exit status here: the command
+    /// reports that status as its failure, each command in its own words.
+    #[error("{0}")]
+    Exit(String),
     /// A requested item has no provider; the NoProvider event was emitted.
     #[error("{0}")]
     NoProvider(String),
@@ -51,15 +55,12 @@ pub enum GraphError {
 }
 pub type Result<T, E = GraphError> = std::result::Result<T, E>;
 
-/// Logs `message` as BitBake's fatal messages are and gives the error that ends the command.
+/// Logs `message` as BitBake's fatal messages are and gives the error that ends the command. With a
+/// domain it is the reference's `bb.msg.fatal`, which exits; without one `bb.fatal`.
 pub fn fatal(domain: &str, message: impl Into<String>) -> GraphError {
     let message = message.into();
     hz_events::log(level::CRITICAL, domain, message.clone());
-    if domain == "RunQueue" {
-        // The reference leaves its run queue by an exit status here, and reports that as the command's failure.
-        hz_events::emit(hz_events::Event::CommandFailed { message: "1".into() });
-    }
-    GraphError::Handled(message)
+    if domain.is_empty() { GraphError::Handled(message) } else { GraphError::Exit(message) }
 }
 
 /// The configuration of one multiconfig, as far as providers, graph and run queue read it.

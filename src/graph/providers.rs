@@ -233,24 +233,30 @@ pub fn filter_runtime_providers(
         log(level::VERBOSE, DOMAIN, format!("selecting {pn} to satisfy {item} due to PREFERRED_RPROVIDER"));
         return Ok((list, 1));
     }
-    // No direct preference: a PREFERRED_PROVIDER for anything the candidates provide tells too.
-    let candidates = list.clone();
+    // No direct preference: a PREFERRED_PROVIDER for anything the candidates provide tells too. On
+    // the reference the first preference found leaves the list that is being walked, so that the
+    // candidate that moves up into its place may never be looked at; which conflicts are seen
+    // hangs on that.
+    let by_pn: IndexMap<&Str, RecipeId> = list.iter().map(|id| (set.pn(*id), *id)).collect();
+    let mut walk = list.clone();
     let mut preferred: Vec<RecipeId> = Vec::new();
     let mut because = Vec::new();
-    {
-        let by_pn: IndexMap<&Str, RecipeId> = candidates.iter().map(|id| (set.pn(*id), *id)).collect();
-        for id in &candidates {
-            for item_provided in set.pn_provides.get(set.pn(*id)).into_iter().flatten() {
-                let Some(pn) = config.get(&format!("PREFERRED_PROVIDER_{item_provided}"))? else { continue };
-                let Some(choice) = by_pn.get(&Str::from(pn.as_str())).copied().filter(|id| !preferred.contains(id)) else { continue };
-                let variable = format!("PREFERRED_PROVIDER_{item_provided} = {pn}");
-                log(level::VERBOSE, DOMAIN, format!("selecting {pn} to satisfy runtime {item} due to {variable}"));
-                because.push(variable);
-                list.retain(|id| *id != choice);
-                list.insert(0, choice);
-                preferred.push(choice);
-                break;
+    let mut at = 0;
+    while let Some(id) = walk.get(at).copied() {
+        at += 1;
+        for item_provided in set.pn_provides.get(set.pn(id)).into_iter().flatten() {
+            let Some(pn) = config.get(&format!("PREFERRED_PROVIDER_{item_provided}"))? else { continue };
+            let Some(choice) = by_pn.get(&Str::from(pn.as_str())).copied().filter(|id| !preferred.contains(id)) else { continue };
+            let variable = format!("PREFERRED_PROVIDER_{item_provided} = {pn}");
+            log(level::VERBOSE, DOMAIN, format!("selecting {pn} to satisfy runtime {item} due to {variable}"));
+            because.push(variable);
+            if preferred.is_empty() {
+                walk.retain(|id| *id != choice);
             }
+            list.retain(|id| *id != choice);
+            list.insert(0, choice);
+            preferred.push(choice);
+            break;
         }
     }
     if preferred.len() > 1 {

@@ -128,6 +128,8 @@ pub struct RecipeSet {
     pub all_depends: IndexSet<Str, FxBuildHasher>,
     /// Recipes without EXCLUDE_FROM_WORLD.
     pub possible_world: Vec<RecipeId>,
+    /// What [`RecipeSet::world_targets`] found.
+    world: Vec<Str>,
     /// PN of every recipe.
     pub universe_target: Vec<Str>,
     pub skipped: Vec<SkippedRecipe>,
@@ -261,8 +263,16 @@ impl RecipeSet {
     }
 
     /// PNs that `bitbake world` means: recipes not excluded that have `task` and provide nothing
-    /// that is virtual or that another recipe provides too.
-    pub fn world_targets(&self, task: Option<&str>) -> Vec<Str> {
+    /// that is virtual or that another recipe provides too. Worked out once: whoever asks later
+    /// gets the list of the first task, as on the reference.
+    pub fn world_targets(&mut self, task: Option<&str>) -> Vec<Str> {
+        if self.world.is_empty() {
+            self.world = self.find_world_targets(task);
+        }
+        self.world.clone()
+    }
+
+    fn find_world_targets(&self, task: Option<&str>) -> Vec<Str> {
         let mut targets: IndexSet<Str, FxBuildHasher> = IndexSet::default();
         for id in &self.possible_world {
             let info = &self.recipe(*id).info;

@@ -1,8 +1,8 @@
 //! From what the user asks for to targets: `world`, `universe`, `mc:…`, `NAME:do_TASK`.
 
-use crate::{Config, ExtraDependsRunner, RecipeId, RecipeSet, Result, TaskData, fatal};
+use crate::{Config, Host, RecipeId, RecipeSet, Result, TaskData, fatal};
 use hz_diagnostics::Str;
-use hz_events::{Event, emit, level, log};
+use hz_events::{Event, level, log};
 use indexmap::IndexMap;
 use rustc_hash::FxHashSet;
 use serde_json::json;
@@ -44,7 +44,7 @@ fn split_target(target: &str) -> Option<(&str, &str)> {
 
 /// The requested names with `world` and `universe` put in full. `task` restricts those to recipes
 /// that have it. No names at all is an error.
-pub fn check_packages(names: &[String], task: Option<&str>, config: &dyn Config, sets: &IndexMap<Str, RecipeSet>) -> Result<Vec<String>> {
+pub fn check_packages(names: &[String], task: Option<&str>, config: &dyn Config, sets: &mut IndexMap<Str, RecipeSet>) -> Result<Vec<String>> {
     if names.is_empty() {
         return Err(crate::GraphError::Handled("Nothing to do.  Use 'bitbake world' to build everything, or run 'bitbake --help' for usage information.".into()));
     }
@@ -64,7 +64,7 @@ pub fn check_packages(names: &[String], task: Option<&str>, config: &dyn Config,
     let prefixed = |mc: &str, pn: &str| if mc.is_empty() { pn.to_owned() } else { format!("mc:{mc}:{pn}") };
     let remove = |list: &mut Vec<String>, word: &str| list.iter().position(|name| name == word).map(|at| list.remove(at)).is_some();
     if remove(&mut list, "world") {
-        for (mc, set) in sets {
+        for (mc, set) in sets.iter_mut() {
             list.extend(set.world_targets(task).iter().map(|pn| prefixed(mc, pn)));
         }
     }
@@ -120,8 +120,8 @@ fn expand_wildcards(list: Vec<String>, sets: &IndexMap<Str, RecipeSet>) -> Resul
     Ok(full)
 }
 
-fn tell(name: &str, attributes: serde_json::Value) {
-    emit(Event::Other { class: format!("bb.event.TreeDataPreparation{name}"), attributes });
+fn tell(host: &mut dyn Host, name: &str, attributes: serde_json::Value) -> Result<()> {
+    host.fire("", Event::Other { class: format!("bb.event.TreeDataPreparation{name}"), attributes })
 }
 
 /// Resolves requested names and all they need. `configs`: one per entry of `sets`, names expanded
@@ -132,12 +132,12 @@ pub fn build_task_data(
     mut sets: IndexMap<Str, RecipeSet>,
     configs: &IndexMap<Str, &dyn Config>,
     options: TargetOptions,
-    extra: &mut ExtraDependsRunner,
+    host: &mut dyn Host,
 ) -> Result<BuildPlan> {
-    tell("Started", json!({}));
+    tell(host, "Started", json!({}))?;
     let task = with_prefix(task);
     let default = configs.get("").copied().ok_or_else(|| fatal("", "There is no default configuration"))?;
-    let list = check_packages(names, Some(&task), default, &sets)?;
+    let list = check_packages(names, Some(&task), default, &mut sets)?;
     let list = expand_wildcards(list, &sets)?;
     log(level::DEBUG, "", format!("Target list: [{}]", list.iter().map(|t| hz_data::python_repr(t)).collect::<Vec<_>>().join(", ")));
 
@@ -153,10 +153,10 @@ pub fn build_task_data(
         let (Some(set), Some(data), Some(config)) = (sets.get_mut(mc), taskdata.get_mut(mc), configs.get(mc)) else {
             return Err(fatal("", format!("Multiconfig dependency {name} depends on nonexistent multiconfig configuration named {mc}")));
         };
-        data.add_provider(*config, set, item, extra)?;
+        data.add_provider(*config, set, item, host)?;
         if let Some(recipe) = data.provider(item) {
             targets.push(Target { mc: mc.into(), item: item.into(), task: task.into(), recipe });
-            tell("Progress", json!({ "current": index + 1, "total": list.len() }));
+            tell(host, "Progress", json!({ "current": index + 1, "total": list.len() }))?;
         }
     }
 
@@ -165,7 +165,7 @@ pub fn build_task_data(
         let mut seen: FxHashSet<Str> = FxHashSet::default();
         loop {
             for (mc, data) in &mut taskdata {
-                data.add_unresolved(configs[mc], &mut sets[mc], extra)?;
+                data.add_unresolved(configs[mc], &mut sets[mc], host)?;
             }
             let wanted: Vec<Str> = taskdata.values().flat_map(|data| &data.mcdepends).filter(|dep| !seen.contains(*dep)).cloned().collect();
             if wanted.is_empty() {
@@ -177,14 +177,14 @@ pub fn build_task_data(
                 let (Some(set), Some(data), Some(config)) = (sets.get_mut(mc), taskdata.get_mut(mc), configs.get(mc)) else {
                     return Err(fatal("", format!("Multiconfig dependency {dep} depends on nonexistent multiconfig configuration named configuration {mc}")));
                 };
-                data.add_provider(*config, set, item, extra)?;
+                data.add_provider(*config, set, item, host)?;
                 seen.insert(dep);
             }
         }
     }
     for (mc, data) in &mut taskdata {
-        data.add_unresolved(configs[mc], &mut sets[mc], extra)?;
+        data.add_unresolved(configs[mc], &mut sets[mc], host)?;
     }
-    tell("Completed", json!({ "total": list.len() }));
+    tell(host, "Completed", json!({ "total": list.len() }))?;
     Ok(BuildPlan { sets, taskdata, targets })
 }

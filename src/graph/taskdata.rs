@@ -37,8 +37,23 @@ pub struct ExtraDepends<'a> {
     pub set: &'a RecipeSet,
     pub self_pn: &'a str,
 }
-/// Runs [`ExtraDepends`] (Python) and gives the new `deps`.
-pub type ExtraDependsRunner<'a> = dyn FnMut(&ExtraDepends) -> Result<Vec<Str>> + 'a;
+/// What resolving needs from whoever runs it. A closure for [`Host::extra_depends`] is one whose
+/// events nobody but the process's sink sees.
+pub trait Host {
+    /// Runs [`ExtraDepends`] (Python) and gives the new `deps`.
+    fn extra_depends(&mut self, call: &ExtraDepends) -> Result<Vec<Str>>;
+    /// Tells an event: handlers of the metadata see it in multiconfig `mc` ("" the default one)
+    /// before the user does.
+    fn fire(&mut self, _mc: &str, event: Event) -> Result<()> {
+        emit(event);
+        Ok(())
+    }
+}
+impl<F: FnMut(&ExtraDepends) -> Result<Vec<Str>>> Host for F {
+    fn extra_depends(&mut self, call: &ExtraDepends) -> Result<Vec<Str>> {
+        self(call)
+    }
+}
 
 /// Recipes, items and tasks of one multiconfig that a build needs (`bb.taskdata.TaskData`).
 #[derive(Clone, Debug, Default)]
@@ -64,7 +79,6 @@ pub struct TaskData {
     pub allow_incomplete: bool,
     /// Every `[mcdepends]` entry of a recipe in here.
     pub mcdepends: IndexSet<Str>,
-    world: Option<Vec<Str>>,
 }
 
 impl TaskData {
@@ -89,14 +103,14 @@ impl TaskData {
         used.filter_map(|(item, list)| Some((item.clone(), *list.first()?))).collect()
     }
 
-    fn add_tasks(&mut self, id: RecipeId, set: &mut RecipeSet, extra: &mut ExtraDependsRunner) -> Result<()> {
+    fn add_tasks(&mut self, id: RecipeId, set: &mut RecipeSet, host: &mut dyn Host) -> Result<()> {
         if self.failed_recipes.contains(&id) {
             return Err(fatal(DOMAIN, "Trying to re-add a failed file? Something is broken..."));
         }
         if self.depids.contains_key(&id) {
             return Ok(());
         }
-        self.add_extra_deps(id, set, extra)?;
+        self.add_extra_deps(id, set, host)?;
         let recipe = set.recipe(id);
         let info = recipe.info.clone();
         let deps = &info.task_deps;
@@ -167,12 +181,12 @@ impl TaskData {
             .collect()
     }
 
-    fn add_extra_deps(&mut self, id: RecipeId, set: &mut RecipeSet, extra: &mut ExtraDependsRunner) -> Result<()> {
+    fn add_extra_deps(&mut self, id: RecipeId, set: &mut RecipeSet, host: &mut dyn Host) -> Result<()> {
         let info = set.recipe(id).info.clone();
         if info.extradepsfunc.is_empty() {
             return Ok(());
         }
-        let world_target = self.world.get_or_insert_with(|| set.world_targets(None)).clone();
+        let world_target = set.world_targets(None);
         let request = ExtraDepends {
             code: &info.extradepsfunc,
             function: format!("_{}_calculate_extra_depends", info.pn.replace('-', "_")),
@@ -181,7 +195,7 @@ impl TaskData {
             set,
             self_pn: &info.pn,
         };
-        let deps = extra(&request)?;
+        let deps = host.extra_depends(&request)?;
         set.recipes[id.0 as usize].deps = deps;
         Ok(())
     }
@@ -209,16 +223,20 @@ impl TaskData {
             .collect()
     }
 
-    fn no_provider(&self, set: &RecipeSet, item: &str, runtime: bool, reasons: Vec<String>, close_matches: Vec<String>) -> GraphError {
+    /// Tells that nothing provides `item`; gives the error to return.
+    fn no_provider(&self, set: &RecipeSet, item: &str, runtime: bool, reasons: Vec<String>, close_matches: Vec<String>, host: &mut dyn Host) -> GraphError {
         let dependees = Self::dependees(if runtime { &self.rdepids } else { &self.depids }, item);
         let dependees = dependees.into_iter().map(|id| set.mcfn(id).to_string()).collect();
-        emit(Event::NoProvider { item: item.to_owned(), runtime, dependees, reasons, close_matches });
+        let event = Event::NoProvider { item: item.to_owned(), runtime, dependees, reasons, close_matches };
+        if let Err(error) = host.fire(&set.mc, event) {
+            return error;
+        }
         if runtime { GraphError::NoRuntimeProvider(item.to_owned()) } else { GraphError::NoProvider(item.to_owned()) }
     }
 
     /// Adds a requested item. Without `-k`, none to provide it is an error.
-    pub fn add_provider(&mut self, config: &dyn Config, set: &mut RecipeSet, item: &str, extra: &mut ExtraDependsRunner) -> Result<()> {
-        match self.add_provider_internal(config, set, item, extra) {
+    pub fn add_provider(&mut self, config: &dyn Config, set: &mut RecipeSet, item: &str, host: &mut dyn Host) -> Result<()> {
+        match self.add_provider_internal(config, set, item, host) {
             Err(GraphError::NoProvider(_)) if !self.halt => self.remove_build_target(item, &[], set)?,
             other => other?,
         }
@@ -226,7 +244,7 @@ impl TaskData {
         Ok(())
     }
 
-    fn add_provider_internal(&mut self, config: &dyn Config, set: &mut RecipeSet, item: &str, extra: &mut ExtraDependsRunner) -> Result<()> {
+    fn add_provider_internal(&mut self, config: &dyn Config, set: &mut RecipeSet, item: &str, host: &mut dyn Host) -> Result<()> {
         if set.ignored.matches(item) {
             return Ok(());
         }
@@ -239,7 +257,7 @@ impl TaskData {
                     close.push(text);
                 }
             }
-            return Err(self.no_provider(set, item, false, Self::reasons(set, item, false), close));
+            return Err(self.no_provider(set, item, false, Self::reasons(set, item, false), close, host));
         };
         if self.provider(item).is_some() {
             return Ok(());
@@ -247,10 +265,10 @@ impl TaskData {
         let (mut eligible, unique) = providers::filter_providers(all, item, config, set)?;
         eligible.retain(|id| !self.failed_recipes.contains(id));
         if eligible.is_empty() {
-            return Err(self.no_provider(set, item, false, vec![format!("No eligible PROVIDERs exist for '{item}'")], Vec::new()));
+            return Err(self.no_provider(set, item, false, vec![format!("No eligible PROVIDERs exist for '{item}'")], Vec::new(), host));
         }
         if eligible.len() > 1 && !unique {
-            self.tell_multiple(set, item, &eligible, false);
+            self.tell_multiple(set, item, &eligible, false, host)?;
         }
         for id in eligible {
             if self.failed_recipes.contains(&id) {
@@ -260,33 +278,34 @@ impl TaskData {
             if !list.contains(&id) {
                 list.push(id);
             }
-            self.add_tasks(id, set, extra)?;
+            self.add_tasks(id, set, host)?;
         }
         Ok(())
     }
 
-    fn tell_multiple(&mut self, set: &RecipeSet, item: &str, candidates: &[RecipeId], runtime: bool) {
-        if self.considered.insert(item.into()) {
-            let candidates = candidates.iter().map(|id| set.pn(*id).to_string()).collect();
-            emit(Event::MultipleProviders { item: item.to_owned(), candidates, runtime });
+    fn tell_multiple(&mut self, set: &RecipeSet, item: &str, candidates: &[RecipeId], runtime: bool, host: &mut dyn Host) -> Result<()> {
+        if !self.considered.insert(item.into()) {
+            return Ok(());
         }
+        let candidates = candidates.iter().map(|id| set.pn(*id).to_string()).collect();
+        host.fire(&set.mc, Event::MultipleProviders { item: item.to_owned(), candidates, runtime })
     }
 
-    fn add_runtime_provider(&mut self, config: &dyn Config, set: &mut RecipeSet, item: &str, extra: &mut ExtraDependsRunner) -> Result<()> {
+    fn add_runtime_provider(&mut self, config: &dyn Config, set: &mut RecipeSet, item: &str, host: &mut dyn Host) -> Result<()> {
         if set.ignored.matches(item) || self.runtime_provider(item).is_some() {
             return Ok(());
         }
         let all = set.runtime_providers(item);
         if all.is_empty() {
-            return Err(self.no_provider(set, item, true, Self::reasons(set, item, true), Vec::new()));
+            return Err(self.no_provider(set, item, true, Self::reasons(set, item, true), Vec::new(), host));
         }
         let (mut eligible, preferred) = providers::filter_runtime_providers(&all, item, config, set)?;
         eligible.retain(|id| !self.failed_recipes.contains(id));
         if eligible.is_empty() {
-            return Err(self.no_provider(set, item, true, vec![format!("No eligible RPROVIDERs exist for '{item}'")], Vec::new()));
+            return Err(self.no_provider(set, item, true, vec![format!("No eligible RPROVIDERs exist for '{item}'")], Vec::new(), host));
         }
         if (eligible.len() > 1 && preferred == 0) || preferred > 1 {
-            self.tell_multiple(set, item, &eligible, true);
+            self.tell_multiple(set, item, &eligible, true, host)?;
         }
         if preferred > 1 {
             return Err(GraphError::MultipleRuntimeProviders(item.to_owned()));
@@ -299,7 +318,7 @@ impl TaskData {
             if !list.contains(&id) {
                 list.push(id);
             }
-            self.add_tasks(id, set, extra)?;
+            self.add_tasks(id, set, host)?;
         }
         Ok(())
     }
@@ -372,7 +391,7 @@ impl TaskData {
     }
 
     /// Resolves whatever items are known but have no provider, until nothing is left to resolve.
-    pub fn add_unresolved(&mut self, config: &dyn Config, set: &mut RecipeSet, extra: &mut ExtraDependsRunner) -> Result<()> {
+    pub fn add_unresolved(&mut self, config: &dyn Config, set: &mut RecipeSet, host: &mut dyn Host) -> Result<()> {
         log(level::NOTE, DOMAIN, "Resolving any missing task queue dependencies");
         // What is assumed to be provided never gets a provider: remember it rather than match it
         // against every expression in every round.
@@ -384,7 +403,7 @@ impl TaskData {
         loop {
             let mut added = 0;
             for item in open(&self.build_targets, &self.failed_deps, set) {
-                match self.add_provider_internal(config, set, &item, extra) {
+                match self.add_provider_internal(config, set, &item, host) {
                     Ok(()) => added += 1,
                     Err(GraphError::NoProvider(name)) => {
                         if self.halt && self.external_targets.contains(&item) && !self.allow_incomplete {
@@ -398,7 +417,7 @@ impl TaskData {
                 }
             }
             for item in open(&self.run_targets, &self.failed_rdeps, set) {
-                match self.add_runtime_provider(config, set, &item, extra) {
+                match self.add_runtime_provider(config, set, &item, host) {
                     Ok(()) => added += 1,
                     Err(GraphError::NoRuntimeProvider(_) | GraphError::MultipleRuntimeProviders(_)) => self.remove_run_target(&item, &[], set)?,
                     Err(other) => return Err(other),

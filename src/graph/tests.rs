@@ -47,7 +47,7 @@ fn build_with(mut set: RecipeSet, names: &[&str], config: &Table, halt: bool, op
     let sets = IndexMap::from([(Str::from(""), set)]);
     let configs = IndexMap::from([(Str::from(""), config as &dyn Config)]);
     let targets = TargetOptions { halt, allow_incomplete: false };
-    let plan = build_task_data(&names, "build", sets, &configs, targets, &mut |extra| Ok(extra.deps.clone()))?;
+    let plan = build_task_data(&names, "build", sets, &configs, targets, &mut |extra: &ExtraDepends| Ok(extra.deps.clone()))?;
     TaskGraph::build(plan, config, options)
 }
 fn build(recipes: &[Arc<RecipeInfo>], names: &[&str], config: &Table) -> Result<TaskGraph> {
@@ -183,6 +183,64 @@ fn level_warning() -> u32 {
 }
 
 #[test]
+fn runtime_preferences_of_several_candidates() {
+    let _guard = Recorder::start();
+    let p = |file: &str, pn: &str, item: &str| recipe(file, pn, "1", |r| {
+        r.provides = vec![item.into()];
+        r.rprovides = vec!["many".into()];
+    });
+    let all = set(&[p("/m1.bb", "m1", "virtual/a"), p("/m2.bb", "m2", "virtual/b"), p("/m3.bb", "m3", "virtual/c")]);
+    let of = |names: &[&str]| {
+        let pairs: Vec<(String, String)> = names.iter().map(|pn| (format!("PREFERRED_PROVIDER_virtual/{}", ["a", "b", "c"][pn[1..].parse::<usize>().unwrap() - 1]), pn.to_string())).collect();
+        let table: Table = pairs.into_iter().collect();
+        let ids = all.runtime_providers("many");
+        let (list, count) = providers::filter_runtime_providers(&ids, "many", &table, &all).expect("choice");
+        (all.pn(list[0]).to_string(), count)
+    };
+    assert_eq!(of(&["m2"]), ("m2".into(), 1));
+    // m2 moves into m1's place and is never asked, as on the reference.
+    assert_eq!(of(&["m1", "m2"]), ("m1".into(), 1));
+    assert_eq!(of(&["m1", "m3"]), ("m3".into(), 2));
+}
+
+#[test]
+fn world_is_worked_out_once() {
+    let _guard = Recorder::start();
+    let mut all = set(&[recipe("/a.bb", "a", "1", |r| add_task(r, "do_image", &[])), recipe("/b.bb", "b", "1", |_| {})]);
+    assert!(all.world_targets(Some("do_nothing")).is_empty());
+    assert_eq!(all.world_targets(Some("do_image")), ["a".into()]);
+    assert_eq!(all.world_targets(None), ["a".into()], "who asks later gets the first list");
+}
+
+#[test]
+fn events_go_through_the_host() {
+    let _guard = Recorder::start();
+    struct Listener(Vec<String>);
+    impl Host for Listener {
+        fn extra_depends(&mut self, call: &ExtraDepends) -> Result<Vec<Str>> {
+            Ok(call.deps.clone())
+        }
+        fn fire(&mut self, mc: &str, event: hz_events::Event) -> Result<()> {
+            self.0.push(match event {
+                hz_events::Event::NoProvider { item, .. } => format!("{mc}:{item}"),
+                hz_events::Event::Other { class, attributes } => format!("{class} {attributes}"),
+                other => format!("{other:?}"),
+            });
+            Ok(())
+        }
+    }
+    let table = Table::new();
+    let sets = IndexMap::from([(Str::from(""), set(&[recipe("/a.bb", "a", "1", |r| r.depends = vec!["none".into()])]))]);
+    let configs = IndexMap::from([(Str::from(""), &table as &dyn Config)]);
+    let mut listener = Listener(Vec::new());
+    let options = TargetOptions { halt: true, allow_incomplete: true };
+    build_task_data(&["a".into()], "build", sets, &configs, options, &mut listener).expect("plan");
+    let of = |name: &str, facts: &str| format!("bb.event.TreeDataPreparation{name} {facts}");
+    let expected = [of("Started", "{}"), of("Progress", r#"{"current":1,"total":1}"#), ":none".into(), of("Completed", r#"{"total":1}"#)];
+    assert_eq!(listener.0, expected);
+}
+
+#[test]
 fn two_versions_of_one_recipe() {
     let _guard = Recorder::start();
     let old = recipe("/x_1.bb", "x", "1", |_| {});
@@ -272,7 +330,7 @@ fn multiconfig() {
     let sets = IndexMap::from([(Str::from(""), set(&[a])), (Str::from("two"), two)]);
     let configs = IndexMap::from([(Str::from(""), &table as &dyn Config), (Str::from("two"), &table as &dyn Config)]);
     let options = TargetOptions { halt: true, allow_incomplete: false };
-    let plan = build_task_data(&["a".into(), "mc:two:b:do_fetch".into()], "build", sets, &configs, options, &mut |e| Ok(e.deps.clone())).expect("plan");
+    let plan = build_task_data(&["a".into(), "mc:two:b:do_fetch".into()], "build", sets, &configs, options, &mut |e: &ExtraDepends| Ok(e.deps.clone())).expect("plan");
     let graph = TaskGraph::build(plan, &table, &GraphOptions::default()).expect("graph").expect("tasks");
     assert_eq!(deps(&graph, "/a.bb:do_compile"), ["/a.bb:do_fetch", "mc:two:/b.bb:do_install"]);
     assert!(DependTree::new(&graph).dot().contains("\"a.do_compile\" -> \"mc:two:b.do_install\"\n"));

@@ -28,7 +28,7 @@ pub use work::{TaskDep, Work};
 
 use hz_diagnostics::Str;
 use hz_events::{Event, Stats, TaskRef, emit, level, log};
-use hz_graph::{BuildPlan, Config, Result, TaskGraph, TaskId};
+use hz_graph::{BuildPlan, Config, Result, TaskId};
 use indexmap::IndexMap;
 use marks::{Mark, Marks};
 use rustc_hash::FxHashMap;
@@ -131,27 +131,8 @@ impl RunQueue {
         mut hooks: Box<dyn Hooks>,
         exec: Box<dyn Executor>,
     ) -> Result<Option<RunQueue>> {
-        let show = options.progress && plan.taskdata.values().any(|data| !data.tasks.is_empty());
-        if show {
-            emit(Event::ProcessStarted { name: PROGRESS.into(), total: 100 });
-        }
-        let Some(graph) = TaskGraph::build(plan, config, &options.graph)? else { return Ok(None) };
-        sigs.setup(&graph)?;
-        hooks.check_interrupts()?;
-        progress(show, 10);
-        for entry in &graph.invalidations {
-            sigs.invalidate_task(&graph, &entry.mcfn, &entry.task)?;
-        }
-        for (mc, data) in &graph.plan.taskdata {
-            let set = &graph.plan.sets[mc];
-            let items = data.provider_map("virtual/").into_iter();
-            let items: Vec<(Str, Str, Str)> = items.map(|(item, id)| (item, set.mcfn(id).clone(), set.pn(id).clone())).collect();
-            sigs.tasks_resolved(&graph, mc, &items)?;
-        }
-        let scenes: Vec<TaskId> = (0..graph.tasks.len() as TaskId).filter(|id| graph.task(*id).setscene).collect();
-        sigs.set_setscene_tasks(&graph, &scenes)?;
-        progress(show, 15);
-        let work = Work::new(graph, &mut *sigs, &mut *hooks)?;
+        let show = options.progress;
+        let Some(work) = Work::prepare(plan, config, &options.graph, show, &mut *sigs, &mut *hooks)? else { return Ok(None) };
         sigs.save_unitaskhashes()?;
         progress(show, 45);
         let settings = Settings::read(config, &work.graph)?;
@@ -159,7 +140,7 @@ impl RunQueue {
         let pressure = Pressure::new(settings.limits);
         let mut is_target = vec![false; work.graph.tasks.len()];
         work.graph.targets.iter().for_each(|id| is_target[*id as usize] = true);
-        let stats = Stats { total: work.graph.tasks.len(), setscene_total: scenes.len(), ..Stats::default() };
+        let stats = Stats { total: work.graph.tasks.len(), setscene_total: work.graph.tasks.iter().filter(|task| task.setscene).count(), ..Stats::default() };
         Ok(Some(RunQueue {
             disk: DiskMonitor::new(config)?,
             work,

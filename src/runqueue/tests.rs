@@ -3,7 +3,7 @@
 
 use crate::*;
 use hz_cache::RecipeInfo;
-use hz_graph::{RecipeSet, TargetOptions, build_task_data};
+use hz_graph::{ExtraDepends, RecipeSet, TargetOptions, TaskGraph, build_task_data};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -280,7 +280,7 @@ impl Build {
         let configs = sets.keys().map(|mc| (mc.clone(), &self.config as &dyn Config)).collect();
         let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
         let options = TargetOptions { halt: self.halt, allow_incomplete: false };
-        let plan = build_task_data(&targets, "build", sets, &configs, options, &mut |e| Ok(e.deps.clone()))?;
+        let plan = build_task_data(&targets, "build", sets, &configs, options, &mut |e: &ExtraDepends| Ok(e.deps.clone()))?;
         let exec = Exec { world: self.world.clone(), running: Vec::new() };
         let (sigs, hooks) = (Sigs(self.world.clone()), TestHooks(self.world.clone()));
         RunQueue::prepare(plan, &self.config, self.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec))
@@ -675,7 +675,7 @@ fn real_layers() {
         let sets = IndexMap::from([(Str::from(""), set)]);
         let configs = IndexMap::from([(Str::from(""), &build.config as &dyn Config)]);
         let targets: Vec<String> = targets.split_whitespace().map(String::from).collect();
-        let plan = build_task_data(&targets, "build", sets, &configs, TargetOptions { halt: true, allow_incomplete: true }, &mut |e| Ok(e.deps.clone())).expect("plan");
+        let plan = build_task_data(&targets, "build", sets, &configs, TargetOptions { halt: true, allow_incomplete: true }, &mut |e: &ExtraDepends| Ok(e.deps.clone())).expect("plan");
         let exec = Exec { world: build.world.clone(), running: Vec::new() };
         let (sigs, hooks) = (Sigs(build.world.clone()), TestHooks(build.world.clone()));
         let queue = RunQueue::prepare(plan, &build.config, build.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec));

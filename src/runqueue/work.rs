@@ -2,8 +2,9 @@
 
 use crate::interface::{Hooks, Signatures, TaskSpec};
 use hz_diagnostics::Str;
-use hz_events::{level, log};
-use hz_graph::{Result, TaskGraph, TaskId, split_mc};
+use crate::{PROGRESS, progress};
+use hz_events::{Event, emit, level, log};
+use hz_graph::{BuildPlan, Config, GraphOptions, Result, TaskGraph, TaskId, split_mc};
 use rustc_hash::FxHashSet;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,38 @@ pub struct TaskDep {
 }
 
 impl Work {
+    /// Makes the graph of `plan` and all hashes. None: there is nothing to do. `config` is the
+    /// default multiconfig's; `show`: tell the progress.
+    pub fn prepare(
+        plan: BuildPlan,
+        config: &dyn Config,
+        options: &GraphOptions,
+        show: bool,
+        sigs: &mut dyn Signatures,
+        hooks: &mut dyn Hooks,
+    ) -> Result<Option<Work>> {
+        if show {
+            emit(Event::ProcessStarted { name: PROGRESS.into(), total: 100 });
+        }
+        let Some(graph) = TaskGraph::build(plan, config, options)? else { return Ok(None) };
+        sigs.setup(&graph)?;
+        hooks.check_interrupts()?;
+        progress(show, 10);
+        for entry in &graph.invalidations {
+            sigs.invalidate_task(&graph, &entry.mcfn, &entry.task)?;
+        }
+        for (mc, data) in &graph.plan.taskdata {
+            let set = &graph.plan.sets[mc];
+            let items = data.provider_map("virtual/").into_iter();
+            let items: Vec<(Str, Str, Str)> = items.map(|(item, id)| (item, set.mcfn(id).clone(), set.pn(id).clone())).collect();
+            sigs.tasks_resolved(&graph, mc, &items)?;
+        }
+        let scenes: Vec<TaskId> = (0..graph.tasks.len() as TaskId).filter(|id| graph.task(*id).setscene).collect();
+        sigs.set_setscene_tasks(&graph, &scenes)?;
+        progress(show, 15);
+        Ok(Some(Work::new(graph, sigs, hooks)?))
+    }
+
     /// Computes all hashes, dependencies first, a layer of the graph at a time so that unihashes
     /// are asked for in bulk.
     pub fn new(graph: TaskGraph, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks) -> Result<Work> {

@@ -1,89 +1,18 @@
-//! Commands over parsed recipes: building, graphs, variables.
+//! Commands over parsed recipes: building, variables.
 
 use crate::bridge::{fire, number, python, text, texts};
 use crate::parsing::{BaseHashes, python_error};
 use crate::session::{Session, parse_variant};
-use crate::signatures::{PythonSignatures, graph_error};
+use crate::graphs::{default_task, graph_options, plan, told_as};
+use crate::signatures::PythonSignatures;
 use crate::tasks::{BuildHooks, Forker, Recipes};
 use hz_data::{DataStore, RAW};
 use hz_diagnostics::Str;
 use hz_events::{Event, emit, level, log};
-use hz_graph::{BuildPlan, Config, GraphError, GraphOptions, RecipeSet, TargetOptions, TaskGraph};
+use hz_graph::TargetOptions;
 use hz_parse::{Error, Result};
 use hz_runqueue::{Options, RunQueue, Step};
-use indexmap::IndexMap;
 use std::time::{Duration, Instant};
-
-/// A graph or run queue error as the command's.
-fn told(error: GraphError) -> Error {
-    match error {
-        GraphError::Config(text) => Error::Other(text),
-        // Each of these has been told where it arose.
-        GraphError::Handled(_)
-        | GraphError::NoProvider(_)
-        | GraphError::NoRuntimeProvider(_)
-        | GraphError::MultipleRuntimeProviders(_) => Error::Handled,
-    }
-}
-
-/// The default task: `-c`, else BB_DEFAULT_TASK, else build.
-fn default_task(session: &Session) -> Result<String> {
-    let configured = session.data().get("BB_DEFAULT_TASK")?.filter(|t| !t.is_empty()).map(|t| t.to_string());
-    Ok(session.request.cmd.clone().or(configured).unwrap_or_else(|| "build".into()))
-}
-
-/// Resolves targets and all they need.
-fn plan(session: &Session, targets: &[String], task: &str, options: TargetOptions) -> Result<BuildPlan> {
-    let Some(parsed) = &session.parsed else { return Err(Error::Other("nothing is parsed yet".into())) };
-    let mut sets: IndexMap<Str, RecipeSet> = IndexMap::new();
-    let mut expanded: IndexMap<Str, DataStore> = IndexMap::new();
-    for (mc, store) in &session.config.mcdata {
-        let config = hz_graph::expanded_config(store).map_err(told)?;
-        let names: Vec<Str> = parsed.recipes[mc].iter().filter(|r| r.skipped.is_none()).map(|r| r.mcfn.clone()).collect();
-        let priorities = parsed.collectors[mc].priorities(&names, &parsed.files[mc], store)?;
-        let mut set = RecipeSet::new(mc.clone());
-        for info in &parsed.recipes[mc] {
-            set.add(info.clone(), priorities.get(&info.mcfn).copied().unwrap_or(0));
-        }
-        set.read_preferences(&config, &session.request.assume_provided).map_err(told)?;
-        sets.insert(mc.clone(), set);
-        expanded.insert(mc.clone(), config);
-    }
-    let configs: IndexMap<Str, &dyn Config> = expanded.iter().map(|(mc, c)| (mc.clone(), c as &dyn Config)).collect();
-    let mut extra = |call: &hz_graph::ExtraDepends| -> hz_graph::Result<Vec<Str>> {
-        crate::bridge::python(|vm| {
-            let pkg_pn = vm.ctx.new_dict();
-            for (pn, ids) in &call.set.pkg_pn {
-                pkg_pn.set_item(&**pn, texts(vm, ids.iter().map(|id| call.set.mcfn(*id))), vm)?;
-            }
-            let args = vec![
-                text(vm, &call.function),
-                text(vm, call.code),
-                texts(vm, &call.deps),
-                texts(vm, &call.world_target),
-                pkg_pn.into(),
-                text(vm, call.self_pn),
-            ];
-            let found = crate::bridge::call(vm, "bb._cooker", "extra_depends", args)?;
-            let items: Vec<rustpython_vm::PyObjectRef> = vm.extract_elements_with(&found, Ok)?;
-            items.into_iter().map(|i| Ok(i.str(vm)?.to_string().into())).collect()
-        })
-        .map_err(graph_error)
-    };
-    hz_graph::build_task_data(targets, task, sets, &configs, options, &mut extra).map_err(told)
-}
-
-fn graph_options(session: &Session) -> GraphOptions {
-    let r = &session.request;
-    GraphOptions {
-        runall: r.runall.clone(),
-        runonly: r.runonly.clone(),
-        force: r.force,
-        invalidate_stamp: (!r.invalidate_stamps.is_empty()).then(|| r.invalidate_stamps.join(",")),
-        nosetscene: r.no_setscene,
-        warn_multi_bb: r.targets.iter().any(|t| t == "universe"),
-    }
-}
 
 /// What the build's time and name are, in every multiconfig's store.
 fn set_build_variables(session: &Session) -> Result<()> {
@@ -104,7 +33,8 @@ fn set_build_variables(session: &Session) -> Result<()> {
 pub fn build(session: &mut Session) -> Result<()> {
     set_build_variables(session)?;
     let task = default_task(session)?;
-    let named = |t: &String| if t.contains(':') { t.clone() } else { format!("{t}:{}", with_prefix(&task)) };
+    let prefixed = if task.starts_with("do_") { task.clone() } else { format!("do_{task}") };
+    let named = |t: &String| if t.contains(':') { t.clone() } else { format!("{t}:{prefixed}") };
     let packages: Vec<String> = session.request.targets.iter().map(named).collect();
     fire(session.data(), "bb.event.BuildInit", |vm| Ok(vec![texts(vm, &packages)])).map_err(python_error)?;
     let plan = plan(session, &session.request.targets, &task, TargetOptions { halt: !session.request.keep_going, allow_incomplete: false })?;
@@ -143,10 +73,8 @@ pub fn build(session: &mut Session) -> Result<()> {
     let forker = Forker::new(session, recipes, variables);
     let queue = RunQueue::prepare(plan, &config, options, Box::new(PythonSignatures::new()), Box::new(hooks), Box::new(forker));
     let outcome = match queue {
-        Ok(None) => {
-            log(level::PLAIN, "", "No valid tasks to run");
-            Ok((0, 0, true))
-        }
+        // Nothing to do, of which nothing is said.
+        Ok(None) => Ok((0, 0, true)),
         Ok(Some(mut queue)) => drive(session, &mut queue),
         Err(e) => Err(told(e)),
     };
@@ -165,6 +93,11 @@ pub fn build(session: &mut Session) -> Result<()> {
         (_, _, true) => Ok(()),
         _ => Err(Error::Handled),
     }
+}
+
+/// An error of the run queue: once it stands, the reference reports an exit by its bare status.
+fn told(error: hz_graph::GraphError) -> Error {
+    told_as(error, "1")
 }
 
 /// Steps the run queue to its end: gives the number of tasks, of failed ones, and success.
@@ -202,22 +135,6 @@ fn drive(session: &mut Session, queue: &mut RunQueue) -> Result<(usize, usize, b
 
 fn unix_time() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
-}
-
-fn with_prefix(task: &str) -> String {
-    if task.starts_with("do_") { task.to_string() } else { format!("do_{task}") }
-}
-
-/// `-g`: pn-buildlist and task-depends.dot in the current directory.
-pub fn write_graph(session: &Session) -> Result<()> {
-    let task = default_task(session)?;
-    let plan = plan(session, &session.request.targets, &task, TargetOptions { halt: false, allow_incomplete: true })?;
-    let Some(graph) = TaskGraph::build(plan, session.data(), &graph_options(session)).map_err(told)? else {
-        log(level::PLAIN, "", "No valid tasks to run");
-        return Ok(());
-    };
-    let dir = std::env::current_dir().map_err(|e| Error::Other(e.to_string()))?;
-    hz_graph::DependTree::new(&graph).write_files(&dir).map_err(told)
 }
 
 /// `-e TARGET`.

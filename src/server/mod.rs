@@ -4,6 +4,7 @@
 mod bridge;
 mod commands;
 mod farm;
+mod graphs;
 mod hashserv;
 mod lock;
 mod modules;
@@ -28,6 +29,8 @@ pub enum Verb {
     Environment,
     /// Write dependency graphs (`-g`).
     Graph,
+    /// List recipes with their versions (`-s`).
+    Versions,
     /// Build the targets.
     Build,
 }

@@ -28,6 +28,8 @@ pub struct Parsed {
     pub recipes: IndexMap<Str, Vec<Arc<RecipeInfo>>>,
     pub collectors: IndexMap<Str, FileCollector>,
     pub files: IndexMap<Str, Vec<String>>,
+    /// In the order of BBFILE_COLLECTIONS.
+    pub layers: Vec<Collection>,
 }
 
 /// Base hashes at the end of a recipe's parsing.
@@ -186,7 +188,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn 
         let siggen = known.lock().unwrap_or_else(|e| e.into_inner()).siggen(mcfn)?;
         Some(crate::tasks::signatures(&IndexMap::new(), &siggen))
     }));
-    Ok(Parsed { recipes, collectors, files })
+    Ok(Parsed { recipes, collectors, files, layers: collections.to_vec() })
 }
 
 fn halted(data: &DataStore) -> Error {

@@ -4,7 +4,7 @@
 use crate::bridge::{call, fire, number, python, tell, text, texts};
 use crate::lock::{BuildLock, holder};
 use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
-use crate::{Request, Verb, commands, hashserv, signals};
+use crate::{Request, Verb, commands, graphs, hashserv, signals};
 use hz_data::DataStore;
 use hz_events::{Event, Sink, level, log};
 use hz_parse::{ConfigHooks, ConfigRequest, Configuration, Error, Result, clean_environment, find_topdir};
@@ -58,7 +58,7 @@ fn environment() -> IndexMap<String, String> {
 /// Runs a command; gives the exit status.
 pub fn run(request: Request) -> i32 {
     signals::install();
-    let universe = request.targets.iter().any(|t| t == "universe");
+    let universe = request.verb == Verb::Build && request.targets.iter().any(|t| t == "universe");
     let options = Options { quiet: request.quiet, loglevel: request.loglevel, universe, domains: request.domains.clone() };
     let terminal = Terminal(Arc::new(Mutex::new(Knotty::new(options))), Arc::default());
     hz_events::set_sink(Box::new(terminal.clone()));
@@ -205,10 +205,14 @@ impl Session {
 
     fn command(&mut self) -> Result<()> {
         self.configure_terminal()?;
-        if self.request.verb == Verb::Build && self.request.targets.is_empty() {
+        if self.request.targets.is_empty() {
             let targets = self.data().get_or_empty("BBTARGETS")?;
             self.request.targets = targets.split_whitespace().map(str::to_string).collect();
-            if self.request.targets.is_empty() {
+            if self.request.targets.is_empty() && self.request.verb == Verb::Graph {
+                self.terminal.lock().refuse("Please specify a package name for dependency graph generation.");
+                return Err(Error::Handled);
+            }
+            if self.request.targets.is_empty() && self.request.verb == Verb::Build {
                 self.terminal.lock().say("Nothing to do.  Use 'bitbake world' to build everything, or run 'bitbake --help' for usage information.");
                 return Err(Error::Handled);
             }
@@ -222,7 +226,11 @@ impl Session {
             Verb::Parse => self.parse(),
             Verb::Graph => {
                 self.parse()?;
-                commands::write_graph(self)
+                graphs::write_graph(self)
+            }
+            Verb::Versions => {
+                self.parse()?;
+                graphs::show_versions(self)
             }
             Verb::Build => {
                 self.parse()?;
@@ -235,7 +243,7 @@ impl Session {
         let data = self.data();
         let logs = data.get("BBINCLUDELOGS")?.is_some_and(|t| !t.is_empty());
         let lines = data.get_or_empty("BBINCLUDELOGS_LINES")?.trim().parse().ok();
-        let console = data.get("BB_CONSOLELOG")?.filter(|p| !p.is_empty() && self.request.verb != Verb::Environment);
+        let console = data.get("BB_CONSOLELOG")?.filter(|p| !p.is_empty() && !matches!(self.request.verb, Verb::Environment | Verb::Versions));
         if let Some(path) = &console {
             // The name holds the time: from now on it is this one.
             data.set_var("BB_CONSOLELOG", &**path, &Default::default())?;

@@ -209,11 +209,13 @@ impl Executor for Forker {
 /// The metadata's functions and events of a build.
 pub struct BuildHooks {
     config: Configuration,
+    layers: Vec<hz_parse::Collection>,
 }
 
 impl BuildHooks {
     pub fn new(session: &Session) -> BuildHooks {
-        BuildHooks { config: session.config.clone() }
+        let layers = session.parsed.as_ref().map(|parsed| parsed.layers.clone());
+        BuildHooks { config: session.config.clone(), layers: layers.unwrap_or_default() }
     }
 
     fn data(&self) -> DataStore {
@@ -222,6 +224,10 @@ impl BuildHooks {
 }
 
 impl Hooks for BuildHooks {
+    fn graph_ready(&mut self, work: &Work) -> Result<()> {
+        crate::graphs::dep_tree_generated(&self.data(), &work.graph, &self.layers).map_err(graph_error)
+    }
+
     fn hashcheck(&mut self, work: &Work, check: &HashCheck) -> Result<Vec<TaskId>> {
         let data = self.data();
         crate::bridge::python(|vm| {

@@ -366,6 +366,11 @@ impl Knotty {
         }
     }
 
+    /// Prints an error that refuses the command line: it is not among those that are counted.
+    pub fn refuse(&mut self, text: &str) {
+        self.record("BitBake", level::ERROR, text);
+    }
+
     /// Prints a line that is no log record.
     pub fn say(&mut self, text: &str) {
         self.line(text, false);

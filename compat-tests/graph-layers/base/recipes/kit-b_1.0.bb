@@ -1,0 +1,2 @@
+PROVIDES = "virtual/toolkit"
+RPROVIDES:${PN} = "virtual-toolkit-runtime"

@@ -1,0 +1,3 @@
+PV = "2.1+git"
+DEFAULT_PREFERENCE = "-1"
+BBCLASSEXTEND = "native"

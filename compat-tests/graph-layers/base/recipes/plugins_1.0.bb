@@ -1,0 +1,2 @@
+PACKAGES_DYNAMIC = "^plugin-.* ^plug+in"
+PE = "1"

@@ -1,0 +1,2 @@
+PACKAGES =+ "data-files"
+RDEPENDS:data-files = "plugin-main"
