@@ -62,6 +62,16 @@ scenario("a recipe that asks for the world", "-g metaworld", "-g world", unorder
     "    exclude = [self_pn]\n    for p in sorted(world_target):\n        if p not in exclude:\n            deps.append(p)\n}\n"
     'do_all[deptask] = "do_fetch"\naddtask all before do_build\npython do_all() {\n}'))
 
+scenario("targets given twice", "-g lib lib", "-g lib lib:do_fetch lib-native", "-g world lib", unordered=True)
+scenario("world of a task nobody has", "-g world -c nosuch", "-n world -c nosuch", "-g universe -c nosuch")
+scenario("a set-scene task as the target", "-g lib:do_package_setscene", "-g lib --setscene-only")
+scenario("what comes before a task that is not there", "-g lib:do_nothing-", "-g lib:do_nothing_else-", "-g lib:do_fetch-", "-n lib:do_fetch-")
+scenario("a task whose name is asked for without its prefix", "-g lib:compile", "-g lib:do_", "-g lib:")
+scenario("a dependency of a task that is assumed to be there", "-g a", conf='ASSUME_PROVIDED = "lib kit-a"', files=recipes(
+    a_1__0='DEPENDS = "lib"\ndo_compile[depends] = "kit-a:do_nothing lib:do_install"\ndo_fetch[rdepends] = "kit-a:do_x"'))
+scenario("a recipe that does not provide its name", "-g a", "-g other", files=recipes(a_1__0='PROVIDES:remove = "a"\nPROVIDES += "other"'))
+scenario("a recipe whose name is not that of its file", "-g lib", "-s", "-g a", files=recipes(a_5__0='PN = "lib"'))
+
 # -- Versions
 
 scenario("versions", "-s", "-s lib", "-s nosuch", "-s -g app")
@@ -91,6 +101,13 @@ scenario("lower priority of a layer", "-g lib app", conf='BBFILE_PRIORITY_over =
 scenario("preferred version in a layer of lower priority", "-g lib", conf='PREFERRED_VERSION_lib = "1.0"', layers=("base", "over"), files=recipes("over", lib_0__5=""))
 scenario("one name and version in two layers", "-g docs", "-s", layers=("base", "over"), files=recipes("over", docs_1__0='DEPENDS = "lib"'))
 scenario("version order", "-s", "-g v", files=recipes(**{"v_1__0~rc1": "", "v_1__0": "", "v_1__0+git1": "", "v_1__0a": "", "v_0__9": 'PR = "r3"'}))
+
+scenario("preferred version of a name with an underscore", "-g x_64", "-s", conf='PREFERRED_VERSION_x_64 = "1.0"',
+         files=recipes(x_1__0='PN = "x_64"', x_2__0='PN = "x_64"'))
+scenario("layers of one priority", "-g lib", "-s", conf='BBFILE_PRIORITY_over = "5"', layers=("base", "over"), files=recipes("over", lib_2__0='PR = "r1"', lib_0__5=""))
+scenario("priority by what a layer depends on", "-g lib", "-s", conf='BBFILE_PRIORITY_over = ""\nLAYERDEPENDS_over = "base"', layers=("base", "over"), files=recipes("over", lib_0__5=""))
+scenario("preferred version without an epoch", "-g x", conf='PREFERRED_VERSION_x = "1.0"', files=recipes(x_1__0='PE = "3"', x_2__0=""))
+scenario("equal versions in two files", "-g x", "-s", files=recipes(x_1__0="", y_1__0='PN = "x"'))
 
 # -- Choice of a provider
 
@@ -122,6 +139,14 @@ scenario("dynamic packages", "-g a b c", "-k -g a b c d", files=recipes(
     a_1__0='RDEPENDS:${PN} = "plugin-one"', b_1__0='RDEPENDS:${PN} = "plug+in-two"', c_1__0='RRECOMMENDS:${PN} = "plugin-"', d_1__0='RDEPENDS:${PN} = "xplugin-one"'))
 scenario("runtime versions in dependencies", "-g a", files=recipes(a_1__0='RDEPENDS:${PN} = "runner (>= 1.0) data-files (= 2)"\nDEPENDS = "lib (> 0)"'))
 
+scenario("a runtime preference for none of the candidates", "-g needs", conf='PREFERRED_RPROVIDER_virtual-toolkit-runtime = "docs"',
+         files=recipes(needs_1__0='RDEPENDS:${PN} = "virtual-toolkit-runtime"'))
+scenario("a package of two recipes", "-g needs", "-n needs", files=recipes(
+    needs_1__0='RDEPENDS:${PN} = "shared"', p1_1__0='PACKAGES += "shared"', p2_1__0='PACKAGES += "shared"'))
+scenario("a name that is a package and provided at run time", "-g needs", files=recipes(
+    needs_1__0='RDEPENDS:${PN} = "shared (= 1)"', p1_1__0='PACKAGES += "shared"', p2_1__0='RPROVIDES:${PN} = "shared (= 1.0)"\nRPROVIDES = "shared-too"'))
+scenario("the old version is provided under a new name", "-g a", files=recipes(a_1__0='DEPENDS = "new-lib"', lib_1__0='PROVIDES += "new-lib"', lib_2__0='PROVIDES += "new-lib"'))
+
 # -- What is missing
 
 scenario("nothing provides a target", "-g nosuch", "nosuch", "-k nosuch lib -n", "-n nosuch", "-k -g nosuch")
@@ -152,6 +177,13 @@ scenario("appends change dependencies", "-g lib app", layers=("base", "over"), f
 scenario("an extension by a class that is not there", "-g lib", files=recipes(ext_1__0='BBCLASSEXTEND = "nosuchclass"'))
 scenario("extensions", "-g ext-native", "-s", "-g ext", files=recipes(ext_1__0='BBCLASSEXTEND = "native"\nDEPENDS = "lib"'))
 scenario("a layer whose pattern matches nothing", "-g lib", conf='BBFILE_COLLECTIONS += "empty"\nBBFILE_PATTERN_empty = "^/no/such/"\nBBFILE_PRIORITY_empty = "1"')
+
+scenario("several things missing with -k", "-k -n a b c docs", files=recipes(
+    a_1__0='DEPENDS = "missing-a"', b_1__0='DEPENDS = "a"', c_1__0='RDEPENDS:${PN} = "b"'))
+scenario("a layer that is not there", "-g lib", conf='LAYERDEPENDS_base = "nosuchlayer"')
+scenario("world in another configuration as a name", "-g mc:two:world", conf='BBMULTICONFIG = "two"', multiconfig={"two": ""})
+scenario("skipped in one configuration only", "-g mc:two:a", "-g a", conf='BBMULTICONFIG = "two"', multiconfig={"two": ""}, files=recipes(
+    a_1__0='python () {\n    if d.getVar("BB_CURRENT_MC") == "two":\n        raise bb.parse.SkipRecipe("not in two")\n}'))
 
 # -- Wrong dependencies
 
@@ -221,6 +253,6 @@ python watch_graph() {
 '''
 EVENTS = {"base/classes/watch.bbclass": WATCH}
 scenario("events of a graph", "-g app", "-g lib:do_fetch docs", conf='INHERIT += "watch"', files=EVENTS, unordered=True)
-scenario("events of a build", "-n lib", conf='INHERIT += "watch"', files=EVENTS, unordered=True)
+scenario("events of a build", "-n app", conf='INHERIT += "watch"\nBBMASK = "kit-b"', files=EVENTS, unordered=True)
 scenario("events of what is missing", "-g nosuch", "-n a", conf='INHERIT += "watch"', files={**EVENTS, **recipes(a_1__0='RDEPENDS:${PN} = "missing"')})
 scenario("events of several configurations", "-g mc:two:lib mc:two:nosuch", conf=TWO + 'INHERIT += "watch"', multiconfig={"two": ""}, files=EVENTS, unordered=True)

@@ -253,6 +253,7 @@ fn two_versions_of_one_recipe() {
     let mut old = (*old).clone();
     old.packages.push("old-x".into());
     let error = build(&[Arc::new(old), new, odd], &["y"], &Table::new()).err().expect("two versions");
+    assert!(matches!(error, GraphError::Handled(_)));
     assert!(error.to_string().starts_with("Multiple versions of x are due to be built (/x_2.bb /x_1.bb)."), "{error}");
 }
 
@@ -286,6 +287,7 @@ fn unknown_task_and_loops() {
     let _guard = Recorder::start();
     let a = recipe("/a.bb", "a", "1", |_| {});
     let error = build(&[a.clone()], &["a:do_compil"], &Table::new()).err().expect("unknown");
+    assert!(matches!(error, GraphError::Exit(_)), "the reference leaves by an exit status");
     assert_eq!(error.to_string(), "Task do_compil does not exist for target a (/a.bb:do_compil). Close matches:\n  do_compile");
     let b = recipe("/b.bb", "b", "1", |r| flag(r, "depends", "do_fetch", "b:do_install"));
     let error = build(&[b], &["b"], &Table::new()).err().expect("loop");
