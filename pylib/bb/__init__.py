@@ -105,7 +105,8 @@ class _ToEvents(logging.Handler):
 
 
 logger = logging.getLogger("BitBake")
-logger.addHandler(_ToEvents())
+_to_events = _ToEvents()
+logger.addHandler(_to_events)
 logger.setLevel(logging.DEBUG - 2)
 logger.propagate = False
 

@@ -69,6 +69,13 @@ def clean_class_handlers():
     return {}
 
 
+def forget_handlers():
+    """Drops all class handlers: the configuration that registered them is read again."""
+    _handlers.clear()
+    _event_handler_map.clear()
+    _catchall_handlers.clear()
+
+
 get_handlers = get_class_handlers
 set_handlers = set_class_handlers
 

@@ -1,6 +1,8 @@
 //! The command line, one file a command. The binary is called by many names; `bitbake` is one.
 
 mod bitbake;
+mod getvar;
+mod layers;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,13 +13,13 @@ type Command = fn(Vec<OsString>) -> i32;
 /// it is not built yet, which beats doing something else.
 const COMMANDS: &[(&str, Option<Command>)] = &[
     ("bitbake", Some(bitbake::main)),
-    ("bitbake-config-build", None),
+    ("bitbake-config-build", Some(layers::main)),
     ("bitbake-diffsigs", None),
     ("bitbake-dumpsig", None),
-    ("bitbake-getvar", None),
+    ("bitbake-getvar", Some(getvar::main)),
     ("bitbake-hashclient", None),
     ("bitbake-hashserv", None),
-    ("bitbake-layers", None),
+    ("bitbake-layers", Some(layers::main)),
     ("bitbake-prserv", None),
     ("bitbake-selftest", None),
     ("bitbake-server", None),
@@ -45,7 +47,7 @@ pub fn main() -> i32 {
             COMMANDS.iter().for_each(|(name, _)| println!("{name}"));
             0
         }
-        "python" => hz_server::run_script(args[1..].iter().map(|a| a.to_string_lossy().into_owned()).collect()),
+        "python" => hz_server::run_script(texts(args.split_off(1))),
         "hitzeleiter" => {
             eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: python, or one of its other names:");
             COMMANDS.iter().for_each(|(name, _)| eprintln!("  {name}"));
@@ -60,6 +62,11 @@ pub fn main() -> i32 {
             None => bitbake::main(args),
         },
     }
+}
+
+/// Arguments as texts, for commands that are written in Python.
+fn texts(args: Vec<OsString>) -> Vec<String> {
+    args.into_iter().map(|a| a.to_string_lossy().into_owned()).collect()
 }
 
 /// The hash equivalence server of one build directory, started by `bitbake` itself.

@@ -15,5 +15,5 @@ pub mod utils;
 pub mod vm;
 
 pub use runtime::{PythonRuntime, call_python_function, shared};
-pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, start};
+pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, start, started};
 pub use metadata::{Definition, record_definitions, replay_definitions};

@@ -46,6 +46,11 @@ pub fn add_native_modules(defs: &[&'static PyModuleDef]) {
     NATIVE.lock().unwrap_or_else(|e| e.into_inner()).extend_from_slice(defs);
 }
 
+/// Does the VM run?
+pub fn started() -> bool {
+    PYTHON.get().is_some()
+}
+
 /// Starts the VM; later calls give the one that runs.
 pub fn start(options: Options) -> &'static Python {
     let (python, _) = PYTHON.get_or_init(|| (Python { interpreter: build(options) }, std::thread::current().id()));

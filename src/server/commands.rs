@@ -107,6 +107,7 @@ fn drive(session: &mut Session, queue: &mut RunQueue) -> Result<(usize, usize, b
     let (mut beat, mut asked) = (Instant::now(), 0);
     loop {
         let step = queue.step().map_err(told)?;
+        crate::client::deliver(&session.terminal).map_err(python_error)?;
         for event in session.terminal.take_queue_events() {
             crate::queue_events::fire(&event, session.data()).map_err(python_error)?;
         }
@@ -162,19 +163,23 @@ pub fn show_environment_of_target(session: &Session) -> Result<()> {
     print_environment(session, &variant.store)
 }
 
-/// `-e`: the configuration, or one recipe's store.
-pub fn show_environment(session: &Session, store: Option<&DataStore>) -> Result<()> {
-    if let Some(store) = store {
-        return print_environment(session, store);
-    }
-    let data = session.data();
+/// Does to a configuration what the end of a recipe does: expands keys, runs anonymous functions.
+pub fn finish_configuration(data: &DataStore) -> Result<()> {
     data.expand_keys()?;
     let names: Vec<Str> = match data.get_raw("__BBANONFUNCS") {
         Some(hz_data::Value::List(list)) => list.iter().map(hz_data::Value::to_text).collect(),
         _ => Vec::new(),
     };
-    data.runtime().run_anonymous(data, &names).map_err(python_error)?;
-    print_environment(session, data)
+    data.runtime().run_anonymous(data, &names).map_err(python_error)
+}
+
+/// `-e`: the configuration, or one recipe's store.
+pub fn show_environment(session: &Session, store: Option<&DataStore>) -> Result<()> {
+    if let Some(store) = store {
+        return print_environment(session, store);
+    }
+    finish_configuration(session.data())?;
+    print_environment(session, session.data())
 }
 
 fn print_environment(session: &Session, store: &DataStore) -> Result<()> {

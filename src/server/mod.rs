@@ -2,6 +2,7 @@
 //! of the command; parsers and tasks are forked from it, the hash equivalence server is a child.
 
 mod bridge;
+mod client;
 mod commands;
 mod farm;
 mod graphs;
@@ -10,6 +11,7 @@ mod lock;
 mod modules;
 mod parsing;
 mod program;
+mod queries;
 mod queue_events;
 mod session;
 mod signals;
@@ -17,11 +19,11 @@ mod signatures;
 mod tasks;
 
 pub use hashserv::hashserv_child;
-pub use program::run_script;
+pub use program::{run_command, run_script};
 pub use session::{lock_holder, run};
 
 /// What a command does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verb {
     /// Parse all recipes (`-p`).
     Parse,
@@ -32,11 +34,12 @@ pub enum Verb {
     /// List recipes with their versions (`-s`).
     Versions,
     /// Build the targets.
+    #[default]
     Build,
 }
 
 /// A command line, understood.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     pub verb: Verb,
     pub targets: Vec<String>,

@@ -13,44 +13,16 @@ pub fn definitions() -> Vec<&'static PyModuleDef> {
         hz_exec::pymodule::module_def(ctx),
         hz_exec::siggen_module::module_def(ctx),
         hz_services::pymodule::module_def(ctx),
+        crate::client::module_def(ctx),
     ]
 }
 
 #[rustpython_vm::pymodule]
 mod _hz_parse {
     use crate::parsing::BaseHashes;
-    use hz_data::RuntimeError;
-    use hz_parse::Error;
-    use rustpython_vm::builtins::{PyBaseExceptionRef, PyStrRef};
+    use crate::bridge::raised;
+    use rustpython_vm::builtins::PyStrRef;
     use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
-
-    /// The Python exception for a parsing error.
-    fn raised(vm: &VirtualMachine, error: Error) -> PyBaseExceptionRef {
-        let parse = |message: String, file: &str, line: u32| {
-            let made = crate::bridge::call(
-                vm,
-                "bb.parse",
-                "ParseError",
-                vec![vm.ctx.new_str(message).into(), vm.ctx.new_str(file).into(), vm.ctx.new_int(line).into()],
-            );
-            match made.map(|e| e.downcast::<rustpython_vm::builtins::PyBaseException>()) {
-                Ok(Ok(exception)) => exception,
-                Ok(Err(_)) => vm.new_runtime_error("bb.parse.ParseError is no exception"),
-                Err(exception) => exception,
-            }
-        };
-        match error {
-            Error::Handled => hz_python::errors::from_runtime(vm, &RuntimeError::Handled),
-            Error::Skip(reason) => hz_python::errors::from_runtime(vm, &RuntimeError::Skip(reason)),
-            Error::Data(e, _) => hz_python::errors::from_data(vm, *e),
-            Error::Python(e, _) => hz_python::errors::from_runtime(vm, &e),
-            Error::Parse(d) => match &d.place {
-                Some(place) => parse(d.message.clone(), &place.file, place.line),
-                None => parse(d.message.clone(), "", 0),
-            },
-            other => parse(other.to_string(), "", 0),
-        }
-    }
 
     /// `inherit(classes, file, line, d, deferred)`.
     #[pyfunction]

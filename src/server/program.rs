@@ -9,7 +9,10 @@ use rustpython_vm::{PyResult, VirtualMachine};
 
 /// Starts the VM with every native module; `argv` becomes `sys.argv`.
 pub fn start_python(argv: Vec<String>, pycache: Option<std::path::PathBuf>) -> &'static hz_python::Python {
-    hz_python::add_native_modules(&modules::definitions());
+    // A program in the VM may open a session.
+    if !hz_python::started() {
+        hz_python::add_native_modules(&modules::definitions());
+    }
     hz_python::start(hz_python::Options { argv, pylib: None, pycache })
 }
 
@@ -31,6 +34,24 @@ pub fn exit_status(vm: &VirtualMachine, error: PyBaseExceptionRef) -> i32 {
             1
         }
     }
+}
+
+/// A command that is a function of a Python module: `argv` is its command line, the function's
+/// result its exit status (None: 0). Like the reference's programs it keeps compiled metadata in the
+/// build directory it is called in, if it is in one.
+pub fn run_command(argv: Vec<String>, module: &str, function: &str) -> i32 {
+    let topdir = hz_parse::find_topdir(&crate::session::environment());
+    let topdir = std::path::Path::new(&topdir);
+    let cache = topdir.join("conf/bblayers.conf").is_file().then(|| crate::session::pycache(topdir));
+    let mut status = 0;
+    let ended = run_program(start_python(argv, cache), |vm| {
+        let result = crate::bridge::call(vm, module, function, Vec::new())?;
+        if !vm.is_none(&result) {
+            status = result.try_into_value(vm)?;
+        }
+        Ok(())
+    });
+    if ended != 0 { ended } else { status }
 }
 
 /// Runs `body` in the VM as a program: gives its exit status, its output written.

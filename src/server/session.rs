@@ -10,21 +10,52 @@ use hz_events::{Event, Sink, level, log};
 use hz_parse::{ConfigHooks, ConfigRequest, Configuration, Error, Result, clean_environment, find_topdir};
 use hz_ui::{Knotty, Options};
 use indexmap::IndexMap;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The terminal, shared between the event sink and the loops that keep it alive; and the events
-/// that native code emitted and class handlers of the metadata have not seen yet.
+/// The terminal, shared between the event sink and the loops that keep it alive; the events that
+/// native code emitted and class handlers of the metadata have not seen yet; and, where a program
+/// rather than the terminal reads events, those that it has not taken yet.
 #[derive(Clone)]
-pub struct Terminal(Arc<Mutex<Knotty>>, Arc<Mutex<Vec<Event>>>);
+pub struct Terminal {
+    knotty: Arc<Mutex<Knotty>>,
+    queue: Arc<Mutex<Vec<Event>>>,
+    held: Arc<Mutex<Option<VecDeque<Event>>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
 
 impl Terminal {
+    pub fn new(options: Options) -> Terminal {
+        Terminal { knotty: Arc::new(Mutex::new(Knotty::new(options))), queue: Arc::default(), held: Arc::default() }
+    }
     pub fn lock(&self) -> MutexGuard<'_, Knotty> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        locked(&self.knotty)
     }
     /// The run queue's events since the last call, for the metadata's class handlers.
     pub fn take_queue_events(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.1.lock().unwrap_or_else(|e| e.into_inner()))
+        std::mem::take(&mut *locked(&self.queue))
+    }
+    /// From now on events wait for [`Terminal::take_held`] (true) or are shown (false). What waits
+    /// already goes on waiting for it. Gives what was so before.
+    pub fn hold(&self, on: bool) -> bool {
+        let mut held = locked(&self.held);
+        let before = held.is_some();
+        if on {
+            held.get_or_insert_default();
+        } else if let Some(rest) = held.take() {
+            drop(held);
+            let mut knotty = self.lock();
+            rest.iter().for_each(|event| knotty.event(event));
+        }
+        before
+    }
+    /// The first of the waiting events.
+    pub fn take_held(&self) -> Option<Event> {
+        locked(&self.held).as_mut()?.pop_front()
     }
     /// Tells of new interrupts; gives how many there have been.
     pub fn interrupts(&self, told: &mut u32) -> u32 {
@@ -39,9 +70,12 @@ impl Terminal {
 
 impl Sink for Terminal {
     fn emit(&mut self, event: Event) {
-        self.lock().event(&event);
         if crate::queue_events::wanted(&event) {
-            self.1.lock().unwrap_or_else(|e| e.into_inner()).push(event);
+            locked(&self.queue).push(event.clone());
+        }
+        match &mut *locked(&self.held) {
+            Some(held) => held.push_back(event),
+            None => self.lock().event(&event),
         }
     }
 }
@@ -51,7 +85,7 @@ pub fn lock_holder() -> Option<i32> {
     holder(Path::new(&find_topdir(&environment())))
 }
 
-fn environment() -> IndexMap<String, String> {
+pub(crate) fn environment() -> IndexMap<String, String> {
     std::env::vars_os().map(|(k, v)| (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned())).collect()
 }
 
@@ -60,7 +94,7 @@ pub fn run(request: Request) -> i32 {
     signals::install();
     let universe = request.verb == Verb::Build && request.targets.iter().any(|t| t == "universe");
     let options = Options { quiet: request.quiet, loglevel: request.loglevel, universe, domains: request.domains.clone() };
-    let terminal = Terminal(Arc::new(Mutex::new(Knotty::new(options))), Arc::default());
+    let terminal = Terminal::new(options);
     hz_events::set_sink(Box::new(terminal.clone()));
     let told = match frame(&request, &terminal) {
         Ok(()) => 0,
@@ -96,18 +130,25 @@ fn check_locale() -> Result<()> {
 }
 
 fn frame(request: &Request, terminal: &Terminal) -> Result<()> {
-    check_locale()?;
-    let caller = environment();
-    let topdir = PathBuf::from(find_topdir(&caller));
-    if hz_parse::find_config_file("bblayers.conf", caller.get("BBPATH").map(String::as_str)).is_none()
-        && hz_parse::find_config_file("bitbake.conf", caller.get("BBPATH").map(String::as_str)).is_none()
-    {
-        let message = "Unable to find conf/bblayers.conf or conf/bitbake.conf. BBPATH is unset and/or not in a build directory?";
-        log(level::ERROR, "", message);
-        return Err(Error::Handled);
-    }
+    let mut session = Session::open(request.clone(), terminal.clone(), environment(), Features { tracking: true, skip_fragments: false })?;
+    let outcome = session.command();
+    session.close();
+    outcome
+}
+
+/// What a session's configuration is read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// Record where variables are set. knotty always asks for it.
+    pub tracking: bool,
+    /// `addfragments` does nothing (`bitbake-config-build` could not mend a fragment that fails).
+    pub skip_fragments: bool,
+}
+
+/// Takes the lock of the build directory, waiting for whoever has it.
+fn take_lock(topdir: &Path, terminal: &Terminal) -> Result<BuildLock> {
     let lock = BuildLock::take(
-        &topdir,
+        topdir,
         |pid| {
             let who = pid.map_or("another BitBake".to_string(), |pid| format!("another BitBake (process {pid})"));
             log(level::NOTE, "", format!("Waiting for {who} to leave {}", topdir.display()));
@@ -115,32 +156,15 @@ fn frame(request: &Request, terminal: &Terminal) -> Result<()> {
         || signals::interrupts() > 0,
     )
     .map_err(|e| Error::Other(format!("cannot lock {}: {e}", topdir.join("bitbake.lock").display())))?;
-    let Some(_lock) = lock else {
+    lock.ok_or_else(|| {
         terminal.lock().interrupted();
-        return Err(Error::Handled);
-    };
-    set_environment(&clean_environment(&caller));
-    if std::env::set_current_dir(&topdir).is_err() {
-        return Err(Error::Other(format!("cannot enter {}", topdir.display())));
-    }
-    crate::program::start_python(vec!["bitbake".into()], Some(topdir.join("cache/hitzeleiter-pycache")));
-    set_up_python(request)?;
-    let mut hooks = Hooks;
-    let config_request = ConfigRequest {
-        runtime: hz_python::shared(),
-        prefiles: request.prefiles.clone(),
-        postfiles: request.postfiles.clone(),
-        // knotty always asks for it.
-        tracking: true,
-        skip_fragments: false,
-        env: caller,
-        worker: false,
-    };
-    let config = hz_parse::parse_base_configuration(&config_request, &mut hooks)?;
-    let mut session = Session { request: request.clone(), terminal: terminal.clone(), config, parsed: None, told: 0, hashserv: None };
-    let outcome = session.command();
-    session.close();
-    outcome
+        Error::Handled
+    })
+}
+
+/// Where compiled metadata Python is kept.
+pub(crate) fn pycache(topdir: &Path) -> PathBuf {
+    topdir.join("cache/hitzeleiter-pycache")
 }
 
 /// The command's own environment becomes the cleaned one.
@@ -186,7 +210,8 @@ impl ConfigHooks for Hooks {
     }
 }
 
-/// A command at work.
+/// The cooker opened on a build directory, until [`Session::close`]: for one command of `bitbake`, or
+/// for the many of a program that uses `bb.tinfoil`.
 pub struct Session {
     pub request: Request,
     pub terminal: Terminal,
@@ -195,9 +220,55 @@ pub struct Session {
     /// Interrupts the terminal has been told of.
     pub told: u32,
     hashserv: Option<hashserv::Child>,
+    source: ConfigRequest,
+    _lock: BuildLock,
 }
 
 impl Session {
+    /// Goes to the build directory, locks it and reads the configuration. `caller` is the user's
+    /// environment; this process's becomes the cleaned one.
+    ///
+    /// # Errors
+    /// Whatever the configuration has wrong; the lock is free again then.
+    pub fn open(request: Request, terminal: Terminal, caller: IndexMap<String, String>, features: Features) -> Result<Session> {
+        check_locale()?;
+        let topdir = PathBuf::from(find_topdir(&caller));
+        let bbpath = caller.get("BBPATH").map(String::as_str);
+        if ["bblayers.conf", "bitbake.conf"].iter().all(|file| hz_parse::find_config_file(file, bbpath).is_none()) {
+            let message = "Unable to find conf/bblayers.conf or conf/bitbake.conf. BBPATH is unset and/or not in a build directory?";
+            log(level::ERROR, "", message);
+            return Err(Error::Handled);
+        }
+        let lock = take_lock(&topdir, &terminal)?;
+        set_environment(&clean_environment(&caller));
+        if std::env::set_current_dir(&topdir).is_err() {
+            return Err(Error::Other(format!("cannot enter {}", topdir.display())));
+        }
+        crate::program::start_python(vec!["bitbake".into()], Some(pycache(&topdir)));
+        set_up_python(&request)?;
+        let source = ConfigRequest {
+            runtime: hz_python::shared(),
+            prefiles: request.prefiles.clone(),
+            postfiles: request.postfiles.clone(),
+            tracking: features.tracking,
+            skip_fragments: features.skip_fragments,
+            env: caller,
+            worker: false,
+        };
+        let config = hz_parse::parse_base_configuration(&source, &mut Hooks)?;
+        Ok(Session { request, terminal, config, parsed: None, told: 0, hashserv: None, source, _lock: lock })
+    }
+
+    /// Reads the configuration again, since its files may have changed. What was parsed is forgotten.
+    pub fn configure_again(&mut self) -> Result<()> {
+        self.parsed = None;
+        hz_parse::forget_statements();
+        // Handlers belong to the classes of the old configuration.
+        python(|vm| call(vm, "bb.event", "forget_handlers", Vec::new())).map_err(python_error)?;
+        self.config = hz_parse::parse_base_configuration(&self.source, &mut Hooks)?;
+        Ok(())
+    }
+
     /// The default multiconfig's store.
     pub fn data(&self) -> &DataStore {
         self.config.data()
@@ -239,7 +310,7 @@ impl Session {
         }
     }
 
-    fn configure_terminal(&mut self) -> Result<()> {
+    pub fn configure_terminal(&mut self) -> Result<()> {
         let data = self.data();
         let logs = data.get("BBINCLUDELOGS")?.is_some_and(|t| !t.is_empty());
         let lines = data.get_or_empty("BBINCLUDELOGS_LINES")?.trim().parse().ok();
@@ -257,7 +328,9 @@ impl Session {
     }
 
     /// Starts what the configuration asks for and parses all recipes.
-    fn parse(&mut self) -> Result<()> {
+    pub fn parse(&mut self) -> Result<()> {
+        // The one of an earlier round ends first: they would share a socket.
+        self.hashserv = None;
         self.hashserv = hashserv::start(&self.config)?;
         let mcdata: Vec<DataStore> = self.config.mcdata.values().cloned().collect();
         python(|vm| {
@@ -306,8 +379,8 @@ impl Session {
         Ok(())
     }
 
-    /// Puts away what the command started; failures are told, not returned.
-    fn close(&mut self) {
+    /// Puts away what the session started; failures are told, not returned.
+    pub fn close(&mut self) {
         let done = python(|vm| {
             let parse = crate::bridge::module(vm, "bb.parse")?;
             if let Some(siggen) = vm.get_attribute_opt(&parse, vm.ctx.intern_str("siggen"))? {
