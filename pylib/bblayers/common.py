@@ -4,6 +4,8 @@ import argparse
 import logging
 import os
 
+import _hz_parse
+
 logger = logging.getLogger("bitbake-layers")
 
 
@@ -45,9 +47,7 @@ class LayerPlugin:
         """The directory of the layer that a file belongs to, or None."""
         known = self.__dict__.setdefault("_layer_of", {})
         if filename not in known:
-            import bb.utils
-
-            known[filename] = self.bbfile_collections.get(bb.utils.get_file_layer(filename, self.tinfoil.config_data))
+            known[filename] = self.bbfile_collections.get(_hz_parse.file_layer(filename, self.tinfoil.config_data))
         return known[filename]
 
     get_file_layerdir = layer_of

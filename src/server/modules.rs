@@ -61,6 +61,12 @@ mod _hz_parse {
         Ok(hz_parse::check_dependency(hz_python::store::unwrap(&d, vm)?, &file.to_string()))
     }
 
+    /// The collection a file belongs to, or None.
+    #[pyfunction]
+    fn file_layer(file: PyStrRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<Option<String>> {
+        hz_parse::file_layer(&file.to_string(), hz_python::store::unwrap(&d, vm)?).map_err(|e| raised(vm, e))
+    }
+
     #[pyfunction]
     fn get_file_depends(d: PyObjectRef, vm: &VirtualMachine) -> PyResult<String> {
         Ok(hz_parse::file_depends(hz_python::store::unwrap(&d, vm)?))
