@@ -314,7 +314,9 @@ class Tinfoil:
         self.config_data = self._commands.data()
         self.cooker = TinfoilCookerAdapter(self)
         self.cooker_data = self.cooker.recipecaches[""]
-        if not config_only:
+        if config_only:
+            self.run_command("parseConfiguration")
+        else:
             self.run_actions(params)
             self.recipes_parsed = True
 

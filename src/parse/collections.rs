@@ -30,6 +30,19 @@ pub(crate) fn start_regex(pattern: &str) -> Option<Regex> {
     Regex::new(&format!(r"\A(?:{pattern})")).ok()
 }
 
+thread_local! {
+    /// Expressions of [`file_layer`]: few, and asked for with thousands of files.
+    static COMPILED: std::cell::RefCell<rustc_hash::FxHashMap<Str, Option<Regex>>> = Default::default();
+}
+
+/// Does an expression match from the start of a path on? One that does not compile never does.
+fn starts_with_match(pattern: &Str, path: &str) -> bool {
+    COMPILED.with_borrow_mut(|known| {
+        let regex = known.entry(pattern.clone()).or_insert_with(|| start_regex(pattern));
+        regex.as_ref().is_some_and(|r| r.is_match(path).unwrap_or(false))
+    })
+}
+
 /// Priorities of all collections, worked out from LAYERDEPENDS where BBFILE_PRIORITY is not set.
 ///
 /// # Errors
@@ -176,9 +189,7 @@ pub fn file_layer(file: &str, store: &DataStore) -> Result<Option<String>> {
     let mut best: Option<(&str, usize)> = None;
     for (name, pattern) in &patterns {
         let length = pattern.chars().count();
-        if length > best.map_or(0, |b| b.1)
-            && start_regex(pattern).is_some_and(|r| r.is_match(path).unwrap_or(false))
-        {
+        if length > best.map_or(0, |b| b.1) && starts_with_match(pattern, path) {
             best = Some((name, length));
         }
     }

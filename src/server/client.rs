@@ -204,17 +204,16 @@ mod _hz_cooker {
         })
     }
 
-    /// Reads the configuration again if it may have changed; gives whether it did so.
+    /// Reads the configuration again if it may have changed, and checks what its layers ask for.
     #[pyfunction]
-    fn configure(vm: &VirtualMachine) -> PyResult<bool> {
+    fn configure(vm: &VirtualMachine) -> PyResult<()> {
         with(vm, |cooker| {
-            if !cooker.stale {
-                return Ok(false);
+            if cooker.stale {
+                cooker.sets = None;
+                cooker.session.configure_again().map_err(|e| told(vm, e))?;
+                cooker.stale = false;
             }
-            cooker.sets = None;
-            cooker.session.configure_again().map_err(|e| told(vm, e))?;
-            cooker.stale = false;
-            Ok(true)
+            hz_parse::handle_collections(cooker.session.data()).map(drop).map_err(|e| told(vm, e))
         })
     }
 
@@ -237,7 +236,7 @@ mod _hz_cooker {
         Ok(terminal(vm)?.hold(on))
     }
 
-    /// The next event that waits, as (its Python object, the event for `show`), or None.
+    /// The next event that waits, or None.
     #[pyfunction]
     fn next_event(vm: &VirtualMachine) -> PyResult {
         match TERMINAL.with_borrow(|terminal| terminal.as_ref().and_then(Terminal::take_held)) {
