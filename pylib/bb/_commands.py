@@ -265,6 +265,9 @@ class Commands:
     def generateDotGraph(self, targets, task):
         return _hz_cooker.run("graph", targets, task, self.listener)
 
+    def showVersions(self):
+        return _hz_cooker.run("versions", [], None, self.listener)
+
     def parseFiles(self):
         _hz_cooker.parse()
 

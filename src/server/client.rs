@@ -3,9 +3,10 @@
 //! `pylib/bb/_commands.py` makes the reference's commands of these.
 
 use crate::bridge::raised;
-use crate::commands::{self, RecipeSets};
+use crate::commands;
+use crate::graphs::{self, RecipeSets};
 use crate::session::{Features, Session, Terminal};
-use crate::{Request, queries};
+use crate::{Request, Verb, queries};
 use hz_data::RuntimeError;
 use hz_events::{Event, level, log};
 use hz_parse::Error;
@@ -84,7 +85,7 @@ impl Cooker {
         }
         if self.sets.is_none() {
             self.session.parse()?;
-            self.sets = Some(commands::recipe_sets(&self.session)?);
+            self.sets = Some(graphs::recipe_sets(&self.session)?);
         }
         Ok(())
     }
@@ -118,7 +119,7 @@ fn python_event(event: &Event, vm: &VirtualMachine) -> PyResult {
 #[rustpython_vm::pymodule]
 mod _hz_cooker {
     use super::{COOKER, Cooker, Error, Event, Features, LISTENER, Options, Request, Session, TERMINAL, Terminal};
-    use super::{commands, deliver, level, log, python_event, queries, raised, terminal, told, with};
+    use super::{Verb, commands, deliver, graphs, level, log, python_event, queries, raised, terminal, told, with};
     use crate::bridge::{text, texts};
     use crate::parsing::BaseHashes;
     use indexmap::IndexMap;
@@ -416,8 +417,8 @@ mod _hz_cooker {
         })
     }
 
-    /// Runs a command of `bitbake` on `targets`: "build", "graph" (writes the files of -g) or "tree"
-    /// (fires DepTreeGenerated). `task` None: the default one. `listener`, if given, sees every event
+    /// Runs a command of `bitbake` on `targets`: "build", "graph" (writes the files of -g), "tree"
+    /// (fires DepTreeGenerated) or "versions" (-s). `task` None: the default one. `listener`, if given, sees every event
     /// before the terminal and keeps those it returns true for. Gives whether it went well.
     #[pyfunction]
     fn run(
@@ -435,10 +436,12 @@ mod _hz_cooker {
             let session = &mut cooker.session;
             session.request.targets = targets;
             session.request.cmd = task.map(|t| t.to_string());
+            session.request.verb = if what == "build" { Verb::Build } else { Verb::Graph };
             let outcome = match what.as_str() {
                 "build" => commands::build(session),
-                "graph" => commands::write_graph(session),
+                "graph" => graphs::write_graph(session),
                 "tree" => fire_tree(session),
+                "versions" => graphs::show_versions(session),
                 other => Err(Error::Other(format!("no such command: {other}"))),
             };
             session.request.targets.clear();
@@ -466,10 +469,7 @@ mod _hz_cooker {
     }
 
     fn fire_tree(session: &Session) -> hz_parse::Result<()> {
-        let Some(tree) = commands::depend_tree(session)? else {
-            log(level::PLAIN, "", "No valid tasks to run");
-            return Ok(());
-        };
+        let tree = graphs::depend_tree(session)?;
         crate::bridge::fire(session.data(), "bb.event.DepTreeGenerated", |vm| {
             let tree = crate::bridge::call(vm, "json", "loads", vec![text(vm, &tree.to_string())])?;
             Ok(vec![tree])

@@ -42,9 +42,10 @@ pub fn default_task(session: &Session) -> Result<String> {
 
 /// The recipes of each multiconfig with all tables, and the configuration that choices among them
 /// are made by (`${…}` in its names expanded).
-type Sets = (IndexMap<Str, RecipeSet>, IndexMap<Str, DataStore>);
+pub type RecipeSets = (IndexMap<Str, RecipeSet>, IndexMap<Str, DataStore>);
 
-fn recipe_sets(session: &Session) -> Result<Sets> {
+/// Makes [`RecipeSets`] of what was parsed; warns of layers without files.
+pub fn recipe_sets(session: &Session) -> Result<RecipeSets> {
     let Some(parsed) = &session.parsed else { return Err(Error::Other("nothing is parsed yet".into())) };
     let mut sets: IndexMap<Str, RecipeSet> = IndexMap::new();
     let mut expanded: IndexMap<Str, DataStore> = IndexMap::new();
@@ -172,6 +173,17 @@ pub fn graph_options(session: &Session) -> GraphOptions {
         nosetscene: r.no_setscene,
         warn_multi_bb: r.verb == crate::Verb::Build && r.targets.iter().any(|t| t == "universe"),
     }
+}
+
+/// The DepTreeGenerated event's contents for the request's targets, for programs that ask for it.
+pub fn depend_tree(session: &Session) -> Result<serde_json::Value> {
+    let task = default_task(session)?;
+    let plan = plan(session, &session.request.targets, &task, TargetOptions { halt: true, allow_incomplete: true })?;
+    let (mut sigs, mut hooks) = (PythonSignatures::new(), BuildHooks::new(session));
+    let work = hz_runqueue::Work::prepare(plan, session.data(), &graph_options(session), false, &mut sigs, &mut hooks).map_err(told)?;
+    let layers = session.parsed.iter().flat_map(|parsed| &parsed.layers);
+    let priorities = layers.map(|c| serde_json::json!([&*c.name, &*c.pattern, c.priority])).collect();
+    Ok(work.map(|work| DependTree::new(&work.graph)).unwrap_or_default().to_json(priorities))
 }
 
 /// `-g`: pn-buildlist and task-depends.dot in the current directory. Tasks are hashed as for a
