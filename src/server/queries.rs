@@ -2,7 +2,7 @@
 //! cooker offers as `recipecaches[mc]`, providers, appends and skipped recipes.
 
 use crate::bridge::{text, texts};
-use crate::commands::RecipeSets;
+use crate::graphs::RecipeSets;
 use crate::parsing::Parsed;
 use hz_data::DataStore;
 use hz_diagnostics::Str;
