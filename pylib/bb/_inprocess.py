@@ -32,9 +32,8 @@ class Connection:
         self.mask = None
         self.handle = 1
         self._depth = 0
-        self._user = self._cookers = None
-        # The terminal has been the interface: it shows what is logged from then on.
-        self.interface_ran = False
+        # The cooker's environment and directory while the program is at work.
+        self._cookers = None
         environment = dict(os.environ)
         with self.inside():
             bb.utils.clean_environment()
@@ -106,7 +105,6 @@ class Connection:
         except bb.BBHandledException:
             failed = True
         finally:
-            self.interface_ran = True
             status = _hz_cooker.finish_interface()
             _hz_cooker.hold(before)
         return status or int(failed)

@@ -11,17 +11,13 @@ import bb.event
 import bb.msg
 import bb.runqueue
 
-_LEVELS = {}
-
 
 def _log(facts):
-    if not _LEVELS:
-        _LEVELS.update(bb.msg.BBLogFormatter.levelnames)
     record = logging.makeLogRecord(
         {
             "name": facts["logger"],
             "levelno": facts["level"],
-            "levelname": _LEVELS.get(facts["level"], "Level %d" % facts["level"]),
+            "levelname": bb.msg.BBLogFormatter.levelnames.get(facts["level"], "Level %d" % facts["level"]),
             "msg": facts["message"],
             "args": (),
             "process": facts["pid"],

@@ -151,7 +151,15 @@ fn take_lock(topdir: &Path, terminal: &Terminal) -> Result<BuildLock> {
         topdir,
         |pid| {
             let who = pid.map_or("another BitBake".to_string(), |pid| format!("another BitBake (process {pid})"));
-            log(level::NOTE, "", format!("Waiting for {who} to leave {}", topdir.display()));
+            // At once, also where events wait for a program.
+            terminal.lock().event(&Event::Log(hz_events::LogRecord {
+                level: level::NOTE,
+                logger: "BitBake".into(),
+                message: format!("Waiting for {who} to leave {}", topdir.display()),
+                pid: std::process::id() as i32,
+                taskpid: None,
+                fn_: None,
+            }));
         },
         || signals::interrupts() > 0,
     )
