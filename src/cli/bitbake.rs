@@ -141,7 +141,7 @@ fn usage(message: &str) -> i32 {
 
 /// Options that exist on the reference and do not exist here yet. Each says so; none is ignored.
 fn missing(o: &Options) -> Option<&'static str> {
-    let table: [(bool, &'static str); 11] = [
+    let table: [(bool, &'static str); 10] = [
         (o.ui != "knotty", "another user interface than knotty (-u)"),
         (!o.profile.is_empty(), "-P/--profile"),
         (o.revisions_changed, "--revisions-changed"),
@@ -152,13 +152,26 @@ fn missing(o: &Options) -> Option<&'static str> {
         (o.observe_only, "--observe-only"),
         (o.server_only, "--server-only"),
         (o.server_timeout.is_some_and(|t| t != 0.0), "-T/--idle-timeout"),
-        (o.buildfile.is_some(), "-b/--buildfile"),
     ];
     table.iter().find(|(given, _)| *given).map(|(_, name)| *name)
 }
 
+/// The words of the command, as BB_CMDLINE shows them: the program by its path.
+fn command_line(args: &[OsString]) -> Vec<String> {
+    let mut words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    if let Some(name) = words.first_mut()
+        && !name.contains('/')
+        && let Some(path) = std::env::var_os("PATH")
+        && let Some(found) = std::env::split_paths(&path).map(|dir| dir.join(&*name)).find(|file| file.is_file())
+    {
+        *name = found.to_string_lossy().into_owned();
+    }
+    words
+}
+
 /// `bitbake` with the given arguments (the first is the program's name); gives the exit status.
 pub fn main(args: Vec<OsString>) -> i32 {
+    let command = command_line(&args);
     let mut o = match Options::try_parse_from(args) {
         Ok(o) => o,
         Err(e) if e.kind() == clap::error::ErrorKind::UnknownArgument => {
@@ -228,6 +241,8 @@ pub fn main(args: Vec<OsString>) -> i32 {
     hz_server::run(Request {
         verb,
         targets: o.targets,
+        command,
+        buildfile: o.buildfile,
         cmd: o.cmd,
         force: o.force,
         invalidate_stamps: o.invalidate_stamp.map(|s| s.split(',').map(str::to_string).collect()).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The command line, one file a command. The binary is called by many names; `bitbake` is one.
 
 mod bitbake;
+mod environments;
 mod getvar;
 mod layers;
 
@@ -47,9 +48,10 @@ pub fn main() -> i32 {
             COMMANDS.iter().for_each(|(name, _)| println!("{name}"));
             0
         }
+        "environments" => environments::main(args),
         "python" => hz_server::run_script(texts(args.split_off(1))),
         "hitzeleiter" => {
-            eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: python, or one of its other names:");
+            eprintln!("usage: hitzeleiter COMMAND [ARGUMENT ...]\n\nCommands: environments, python, or one of its other names:");
             COMMANDS.iter().for_each(|(name, _)| eprintln!("  {name}"));
             2
         }

@@ -1,6 +1,6 @@
 //! The store as a script: what a task's shell or Python run file holds, and `bitbake -e`.
 
-use crate::history::{FROM_ENVIRONMENT, FROM_ENVIRONMENT_EXPORT, internal};
+use crate::history::{FROM_ENVIRONMENT, FROM_ENVIRONMENT_EXPORT};
 use crate::{DataError, DataStore, RAW, Read, Result, SetInfo, Value, text};
 use hz_diagnostics::Str;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ fn flag_is_set(d: &DataStore, name: &str, flag: &str) -> Result<bool> {
 /// Takes the permitted variables of the environment over into `d`. `environment` is a store of
 /// its own (`BB_ORIGENV`).
 pub fn inherit_from_os(d: &DataStore, environment: &DataStore, permitted: &[&str]) -> Result<()> {
-    let info = |op, place| SetInfo { op, ..internal(place) };
+    let info = |op, place| SetInfo { op, ..SetInfo::internal(place) };
     for name in environment.keys() {
         if !permitted.contains(&&*name) {
             continue;

@@ -2,15 +2,12 @@
 
 use crate::pmap::{Named, PMap, hash_name};
 use crate::store::{Ctx, State};
-use crate::{DataStore, HistoryEntry, Result, SetInfo, Value, text};
+use crate::{DataStore, HistoryEntry, Origin, Result, SetInfo, Value, text};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// An operation the program itself makes: (file, line, function) as release 2.18 shows it in the
-/// history of a variable, so that `bitbake -e` can be compared.
-pub(crate) type Origin = (&'static str, u32, &'static str);
 pub(crate) const FROM_EXPAND_KEYS: Origin = ("data.py", 97, "expandKeys");
 pub(crate) const FROM_ENVIRONMENT: Origin = ("data.py", 105, "inheritFromOS");
 pub(crate) const FROM_ENVIRONMENT_EXPORT: Origin = ("data.py", 107, "inheritFromOS");
@@ -19,10 +16,6 @@ pub(crate) const FROM_RENAMED_FLAG: Origin = ("data_smart.py", 753, "setVarFlag"
 pub(crate) const FROM_SET: Origin = ("data_smart.py", 614, "setVar");
 pub(crate) const FROM_RENAME: Origin = ("data_smart.py", 696, "renameVar");
 pub(crate) const FROM_VARREF: Origin = ("data_smart.py", 1039, "expandVarref");
-
-pub(crate) fn internal((file, line, func): Origin) -> SetInfo {
-    SetInfo { file: Some(file.into()), line, func: Some(func.into()), ..SetInfo::default() }
-}
 
 /// All operations on one variable.
 #[derive(Clone)]
@@ -91,19 +84,23 @@ impl State {
         if !self.tracking || info.ignore {
             return;
         }
-        let Some(file) = &info.file else { return };
+        let (file, line, func): (Str, u32, Option<Str>) = match (&info.file, info.origin) {
+            (Some(file), _) => (file.clone(), info.line, info.func.clone()),
+            (None, Some((file, line, func))) => (file.into(), line, Some(func.into())),
+            (None, None) => return,
+        };
         let name: Str = match self.vars.get(hash_name(variable), variable) {
             Some(var) => var.name.clone(),
             None => variable.into(),
         };
         let entry = HistoryEntry {
             variable: name,
-            file: file.clone(),
-            line: info.line,
+            file,
+            line,
             op: if op.is_empty() { "set".into() } else { op.into() },
             detail: detail.clone(),
             flag: flag.map(Str::from),
-            func: info.func.clone(),
+            func,
         };
         self.push_history(variable, entry);
     }

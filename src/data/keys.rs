@@ -1,10 +1,10 @@
 //! Everything that looks at the store as a whole: its names, renaming of unexpanded names, the
 //! configuration's hash.
 
-use crate::history::{FROM_EXPAND_KEYS, FROM_VARREF, internal};
+use crate::history::{FROM_EXPAND_KEYS, FROM_VARREF};
 use crate::pmap::hash_name;
 use crate::store::{Ctx, Overrides, State, Var};
-use crate::{DataStore, RAW, Result, StoreObject, Value, python_repr, text};
+use crate::{DataStore, RAW, Result, SetInfo, StoreObject, Value, python_repr, text};
 use hz_diagnostics::Str;
 use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
@@ -58,7 +58,7 @@ impl DataStore {
                     }
                 }
             }
-            let info = internal(FROM_EXPAND_KEYS);
+            let info = SetInfo::internal(FROM_EXPAND_KEYS);
             for (name, expanded) in &renames {
                 if let Some(existing) = self.get_var(expanded, RAW)?
                     && let Some(value) = self.get_var(name, RAW)?
@@ -84,7 +84,7 @@ impl DataStore {
             if let Some(Value::Str(text)) = self.get_var(&name, RAW)?
                 && text.contains(&reference)
             {
-                self.set_var(&name, text.replace(&reference, &value), &internal(FROM_VARREF))?;
+                self.set_var(&name, text.replace(&reference, &value), &SetInfo::internal(FROM_VARREF))?;
             }
         }
         Ok(())

@@ -44,9 +44,28 @@ pub struct SetInfo {
     pub op: &'static str,
     /// Value as the file gave it, if it differs from the value set.
     pub detail: Option<Value>,
+    /// Python function of the metadata that made the change; the place is found by looking at who
+    /// called, so messages about the change do not give it.
     pub func: Option<Str>,
+    /// The program itself made the change; shown in the history where there is no `file`.
+    pub origin: Option<Origin>,
     /// Do not record in history.
     pub ignore: bool,
+}
+
+/// A change the program itself makes: (file, line, function) as release 2.18 shows it in the history
+/// of a variable, so that the output of `bitbake -e` can be compared.
+pub type Origin = (&'static str, u32, &'static str);
+
+impl SetInfo {
+    /// A change made by the program itself.
+    pub fn internal(origin: Origin) -> SetInfo {
+        SetInfo { origin: Some(origin), ..SetInfo::default() }
+    }
+    /// Where the metadata says the change is made.
+    pub(crate) fn stated_file(&self) -> Option<&Str> {
+        self.file.as_ref().filter(|_| self.func.is_none())
+    }
 }
 
 /// How to read.

@@ -523,3 +523,33 @@ fn many_threads_may_read_and_write() {
     });
     assert_eq!(d.keys().len(), 2 + 800);
 }
+
+#[test]
+fn history_names_the_function_of_what_the_program_sets_itself() {
+    let d = DataStore::new(Arc::new(Fake::default()));
+    d.enable_tracking();
+    d.set_var("A", "1", &SetInfo::internal(("some/where.py", 7, "starter"))).unwrap();
+    d.set_var("B", "1", &SetInfo { file: Some("x.bb".into()), line: 3, ..SetInfo::internal(("w.py", 7, "f")) }).unwrap();
+    d.set_var("C", "1", &SetInfo { ignore: true, ..SetInfo::internal(("w.py", 7, "f")) }).unwrap();
+    let comment = |name: &str| {
+        let mut out = Vec::new();
+        d.history_emit(name, d.get_raw(name).as_ref(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(comment("A"), "#\n# $A\n#   set where.py:7 [starter]\n#     \"1\"\n");
+    assert_eq!(comment("B"), "#\n# $B\n#   set x.bb:3\n#     \"1\"\n");
+    assert!(comment("C").contains("[no history recorded]"));
+}
+
+#[test]
+fn a_place_found_by_looking_at_the_caller_is_not_in_messages() {
+    let fake = Arc::new(Fake::default());
+    let d = DataStore::new(fake.clone());
+    let found = SetInfo { file: Some("x.bb".into()), line: 3, func: Some("f".into()), ..SetInfo::default() };
+    d.set_var("BB_ENV_WHITELIST", "1", &found).unwrap();
+    let stated = SetInfo { file: Some("x.bb".into()), line: 3, ..SetInfo::default() };
+    d.set_var("BB_ENV_EXTRAWHITE", "1", &stated).unwrap();
+    let told = fake.0.lock().unwrap().join("\n");
+    assert!(told.contains("BB_ENV_WHITELIST has been renamed to BB_ENV_PASSTHROUGH\n"), "{told}");
+    assert!(told.contains("BB_ENV_PASSTHROUGH_ADDITIONS (file: x.bb line: 3)"), "{told}");
+}

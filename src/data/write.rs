@@ -1,11 +1,11 @@
 //! Writing: values, flags, operations, deletions and renames, and what they do to overrides.
 
-use crate::history::{FROM_RENAME, FROM_RENAMED_FLAG, FROM_RENAMED_SET, FROM_SET, Origin, internal};
+use crate::history::{FROM_RENAME, FROM_RENAMED_FLAG, FROM_RENAMED_SET, FROM_SET};
 use crate::pmap::hash_name;
 use crate::read::{concat, dependencies, operations_value};
 use crate::store::{Ctx, Operation, State};
 use crate::text::{Keyword, split_operation};
-use crate::{DataError, DataStore, RAW, Read, Result, SetInfo, Value};
+use crate::{DataError, DataStore, RAW, Origin, Read, Result, SetInfo, Value};
 use hz_diagnostics::Str;
 use memchr::memmem;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl<'a> Ctx<'a> {
             && ["_append", "_prepend", "_remove"].iter().any(|op| memmem::find(name.as_bytes(), op.as_bytes()).is_some())
         {
             let mut place = String::new();
-            if let Some(file) = &info.file {
+            if let Some(file) = info.stated_file() {
                 place = format!(" file: {file} line: {}", info.line);
             }
             return self.store.fatal(&format!(
@@ -129,7 +129,7 @@ impl<'a> Ctx<'a> {
         };
         let Some(variants) = variants else { return Ok(()) };
         let overrides = self.overrides()?;
-        let because = internal(FROM_SET);
+        let because = SetInfo::internal(FROM_SET);
         for (variant, _) in variants.iter().filter(|(_, over)| overrides.all_active(over)) {
             self.delete(variant, &because);
         }
@@ -141,7 +141,7 @@ impl<'a> Ctx<'a> {
     fn check_renamed(&self, name: &str, full: &str, info: &SetInfo, origin: Origin) -> Result<()> {
         let Some(hint) = self.st.borrow().renamed.get(name).cloned() else { return Ok(()) };
         let mut place = String::new();
-        if let Some(file) = &info.file {
+        if let Some(file) = info.stated_file() {
             place = format!(" file: {file} line: {}", info.line);
         }
         if full != name {
@@ -153,7 +153,7 @@ impl<'a> Ctx<'a> {
         }
         let what = if hint.contains(' ') { hint.to_string() } else { format!("has been renamed to {hint}") };
         self.store.0.runtime.log(39, "Main", &format!("Variable {name} {what}{place}"));
-        self.set("_FAILPARSINGERRORHANDLED", Value::Bool(true), &internal(origin))
+        self.set("_FAILPARSINGERRORHANDLED", Value::Bool(true), &SetInfo::internal(origin))
     }
 
     /// If OVERRIDES depends on the variable just written, what it depends on is found out anew
@@ -328,7 +328,7 @@ impl<'a> Ctx<'a> {
                         let list = Arc::make_mut(st.var_mut(new).variants.get_or_insert_default());
                         list.push((target.clone(), over.clone()));
                     }
-                    self.rename(variant, &target, &internal(FROM_RENAME), level + 1)?;
+                    self.rename(variant, &target, &SetInfo::internal(FROM_RENAME), level + 1)?;
                 }
             }
         }

@@ -84,6 +84,10 @@ impl<'a> Cx<'a> {
     pub fn set(&self, name: &str, value: impl Into<Value>) -> Result<()> {
         Ok(self.d.set_var(name, value, &SetInfo::default())?)
     }
+    /// [`Self::set`] for a variable that `bitbake -e` shows, with the place its history gives.
+    pub fn set_seen(&self, name: &str, value: impl Into<Value>, origin: hz_data::Origin) -> Result<()> {
+        Ok(self.d.set_var(name, value, &SetInfo::internal(origin))?)
+    }
     pub fn unset(&self, name: &str) -> Result<()> {
         Ok(self.d.del_var(name, &SetInfo::default())?)
     }

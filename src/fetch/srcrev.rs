@@ -86,7 +86,7 @@ pub fn latest(ud: &UrlData, cx: &Cx<'_>, name: &str) -> Result<String> {
 /// `mark_recipe_nocache`: a recipe with a floating revision is parsed again every time.
 pub fn mark_nocache(cx: &Cx<'_>) -> Result<()> {
     if cx.var("BB_SRCREV_POLICY")?.as_deref() != Some("cache") {
-        cx.set("BB_DONT_CACHE", "1")?;
+        cx.set_seen("BB_DONT_CACHE", "1", ("__init__.py", 790, "mark_recipe_nocache"))?;
     }
     Ok(())
 }

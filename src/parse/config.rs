@@ -1,13 +1,14 @@
 //! The base configuration: bblayers.conf, layer.conf of every layer, bitbake.conf, classes, and the
 //! rounds that ConfigParsed handlers ask for; once per multiconfig.
 
-use crate::environment::{approved_variables, exported_variables};
+use crate::environment::approved_variables;
 use crate::error::{Error, Result, fatal, level, log};
 use crate::handle::handle_included;
 use crate::inherit::inherit;
-use crate::paths::{absolute, cwd, dir_name, exists, file_depends, internal, join};
+use crate::origins;
+use crate::paths::{absolute, cwd, dir_name, exists, file_depends, join, unseen};
 use crate::recipe::register_handlers;
-use hz_data::{ClassEvent, DataStore, RENAMED, Read, Runtime, SetInfo, StoreObject, Value};
+use hz_data::{ClassEvent, DataStore, Origin, RENAMED, Read, Runtime, SetInfo, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
@@ -113,8 +114,8 @@ pub fn parse_base_configuration(request: &ConfigRequest, hooks: &mut dyn ConfigH
     };
     check_renamed(&original[""])?;
     for store in original.values() {
-        store.rename_var("__depends", "__base_depends", &internal())?;
-        store.set_var("__bbclasstype", "recipe", &internal())?;
+        store.rename_var("__depends", "__base_depends", &unseen())?;
+        store.set_var("__bbclasstype", "recipe", &unseen())?;
     }
     let mut out = Configuration { base, original, mcdata: IndexMap::new(), data_hash: String::new() };
     out.reset();
@@ -130,7 +131,7 @@ pub fn parse_base_configuration(request: &ConfigRequest, hooks: &mut dyn ConfigH
 }
 
 fn initial_store(request: &ConfigRequest) -> Result<DataStore> {
-    let quiet = internal();
+    let quiet = unseen();
     let base = DataStore::new(request.runtime.clone());
     if request.tracking {
         base.enable_tracking();
@@ -148,17 +149,12 @@ fn initial_store(request: &ConfigRequest) -> Result<DataStore> {
         saved.set_var(name, value.as_str(), &quiet)?;
     }
     let approved = approved_variables(&request.env);
-    for (name, value) in request.env.iter().filter(|(k, _)| approved.contains(k)) {
-        base.set_var(name, value.as_str(), &SetInfo { op: "from env", ..SetInfo::default() })?;
-        if exported_variables().contains(&&**name) {
-            let info = SetInfo { op: "auto env export", ..SetInfo::default() };
-            base.set_flag(name, "export", Value::Bool(true), &info)?;
-        }
-    }
-    base.set_var("BB_ORIGENV", Value::Object(Arc::new(StoreObject(saved))), &quiet)?;
+    let approved: Vec<&str> = approved.iter().map(String::as_str).collect();
+    hz_data::emit::inherit_from_os(&base, &saved, &approved)?;
+    base.set_var("BB_ORIGENV", Value::Object(Arc::new(StoreObject(saved))), &SetInfo::internal(origins::START))?;
     base.set_var("__bbclasstype", "global", &quiet)?;
     if request.worker {
-        base.set_var("BB_WORKERCONTEXT", "1", &quiet)?;
+        base.set_var("BB_WORKERCONTEXT", "1", &SetInfo::internal(origins::WORKER))?;
     }
     Ok(base)
 }
@@ -181,7 +177,7 @@ fn parse_all(
                     .into(),
             ));
         }
-        data.set_var("BB_INVALIDCONF", Value::Bool(false), &internal())?;
+        data.set_var("BB_INVALIDCONF", Value::Bool(false), &SetInfo::internal(origins::REREAD))?;
         data = parse_files(base, request, "")?;
         rounds += 1;
         runtime.fire(&data, ClassEvent::ConfigParsed)?;
@@ -231,9 +227,8 @@ fn config_file(file: &str, store: &DataStore) -> Result<()> {
 }
 
 fn parse_files(base: &DataStore, request: &ConfigRequest, mc: &str) -> Result<DataStore> {
-    let quiet = internal();
     let mut data = base.create_copy();
-    data.set_var("BB_CURRENT_MC", mc, &quiet)?;
+    data.set_var("BB_CURRENT_MC", mc, &SetInfo::internal(origins::CURRENT_MC))?;
     for file in &request.prefiles {
         config_file(file, &data)?;
     }
@@ -253,9 +248,9 @@ fn parse_files(base: &DataStore, request: &ConfigRequest, mc: &str) -> Result<Da
         return Err(fatal(&data, &message));
     }
     if data.get_or_empty("TOPDIR")?.is_empty() {
-        data.set_var("TOPDIR", absolute("."), &quiet)?;
+        data.set_var("TOPDIR", absolute("."), &SetInfo::internal(origins::TOPDIR_HERE))?;
     }
-    default_cachedir(&data)?;
+    default_cachedir(&data, origins::CACHEDIR_HERE)?;
     config_file("conf/bitbake.conf", &data)?;
     for file in &request.postfiles {
         config_file(file, &data)?;
@@ -268,13 +263,13 @@ fn parse_files(base: &DataStore, request: &ConfigRequest, mc: &str) -> Result<Da
         log(&data, level::CRITICAL, &format!("Undefined event handler function '{name}'"));
         Error::Handled
     })?;
-    data.set_var("BBINCLUDED", file_depends(&data), &quiet)?;
+    data.set_var("BBINCLUDED", file_depends(&data), &SetInfo::internal(origins::CONFIG_INCLUDED))?;
     Ok(data)
 }
 
-fn default_cachedir(data: &DataStore) -> Result<()> {
+fn default_cachedir(data: &DataStore, origin: Origin) -> Result<()> {
     if data.get_or_empty("BB_CACHEDIR")?.is_empty() {
-        data.set_var("BB_CACHEDIR", "${TOPDIR}/cache", &internal())?;
+        data.set_var("BB_CACHEDIR", "${TOPDIR}/cache", &SetInfo::internal(origin))?;
     }
     Ok(())
 }
@@ -291,11 +286,10 @@ fn sorted_set(words: Vec<String>) -> Vec<String> {
 }
 
 fn parse_layers(data: DataStore, bblayers: &str, request: &ConfigRequest) -> Result<DataStore> {
-    let quiet = internal();
     // bblayers.conf is in conf/ of the build directory, wherever the command was started.
-    data.set_var("TOPDIR", dir_name(dir_name(bblayers)), &quiet)?;
+    data.set_var("TOPDIR", dir_name(dir_name(bblayers)), &SetInfo::internal(origins::TOPDIR))?;
     config_file(bblayers, &data)?;
-    default_cachedir(&data)?;
+    default_cachedir(&data, origins::CACHEDIR)?;
     let layers = words_of(&data, "BBLAYERS")?;
     if layers.is_empty() {
         return Err(fatal(&data, "The bblayers.conf file doesn't contain any BBLAYERS definition"));
@@ -323,8 +317,8 @@ fn parse_layers(data: DataStore, bblayers: &str, request: &ConfigRequest) -> Res
         if layer.ends_with('/') {
             layer.truncate(layer.trim_end_matches('/').len());
         }
-        data.set_var("LAYERDIR", layer.as_str(), &quiet)?;
-        data.set_var("LAYERDIR_RE", regex_escape(&layer), &quiet)?;
+        data.set_var("LAYERDIR", layer.as_str(), &SetInfo::internal(origins::LAYERDIR))?;
+        data.set_var("LAYERDIR_RE", regex_escape(&layer), &SetInfo::internal(origins::LAYERDIR_RE))?;
         config_file(&join(&layer, "conf/layer.conf"), &data)?;
         data.expand_varref("LAYERDIR", false)?;
         data.expand_varref("LAYERDIR_RE", false)?;
@@ -335,20 +329,20 @@ fn parse_layers(data: DataStore, bblayers: &str, request: &ConfigRequest) -> Res
             let entry = words_of(&data, &name)?;
             if !data.get_or_empty(&name)?.is_empty() {
                 compat.insert(c, sorted_set(entry));
-                data.del_var(&name, &quiet)?;
+                data.del_var(&name, &SetInfo::internal(origins::DEL_COMPAT))?;
             }
         }
         if series.is_empty() {
             series = sorted_set(words_of(&data, "LAYERSERIES_CORENAMES")?);
             if !series.is_empty() {
-                data.del_var("LAYERSERIES_CORENAMES", &quiet)?;
+                data.del_var("LAYERSERIES_CORENAMES", &SetInfo::internal(origins::DEL_CORENAMES))?;
             }
         }
     }
-    data.del_var("LAYERDIR_RE", &quiet)?;
-    data.del_var("LAYERDIR", &quiet)?;
+    data.del_var("LAYERDIR_RE", &SetInfo::internal(origins::DEL_LAYERDIR_RE))?;
+    data.del_var("LAYERDIR", &SetInfo::internal(origins::DEL_LAYERDIR))?;
     for (c, names) in &compat {
-        data.set_var(&format!("LAYERSERIES_COMPAT_{c}"), names.join(" "), &quiet)?;
+        data.set_var(&format!("LAYERSERIES_COMPAT_{c}"), names.join(" "), &SetInfo::internal(origins::COMPAT))?;
     }
 
     let collections = words_of(&data, "BBFILE_COLLECTIONS")?;
@@ -390,7 +384,7 @@ fn parse_layers(data: DataStore, bblayers: &str, request: &ConfigRequest) -> Res
             ));
         }
     }
-    data.set_var("LAYERSERIES_CORENAMES", series.join(" "), &quiet)?;
+    data.set_var("LAYERSERIES_CORENAMES", series.join(" "), &SetInfo::internal(origins::CORENAMES))?;
     Ok(data)
 }
 
@@ -407,7 +401,7 @@ fn add_dynamic_files(data: &DataStore, collections: &[String]) -> Result<()> {
             None => (false, collection),
         };
         if collections.iter().any(|c| c == collection) != invert {
-            data.append_var("BBFILES", format!(" {files}"), &internal())?;
+            data.append_var("BBFILES", format!(" {files}"), &SetInfo::internal(origins::DYNAMIC_FILES))?;
         }
     }
     if invalid.is_empty() {

@@ -4,7 +4,8 @@ use crate::error::{Result, fatal, warn};
 use crate::handle::push;
 use crate::include::{include, include_all};
 use crate::inherit::{inherit, inherit_defer};
-use crate::paths::{internal, list};
+use crate::origins;
+use crate::paths::list;
 use crate::statements::File;
 use crate::tasks::{add_task, del_task};
 use crate::{fragments, pylib};
@@ -40,7 +41,7 @@ fn statement_eval(file: &Str, statement: &Statement, store: &DataStore) -> Resul
             include(file, &what, line, store, required.then_some("include required"))
         }
         StatementKind::IncludeAll { what } => include_all(file, what, line, store),
-        StatementKind::Export { name } => Ok(store.set_flag(name, "export", Value::Int(1), &at(file, line, "exported"))?),
+        StatementKind::Export { name } => Ok(store.set_flag(name, "export", Value::Int(1), &SetInfo { op: "exported", ..SetInfo::internal(origins::EXPORT) })?),
         StatementKind::Unset { name } => Ok(store.del_var(name, &at(file, line, ""))?),
         StatementKind::UnsetFlag { name, flag } => Ok(store.del_flag(name, flag, &at(file, line, ""))?),
         StatementKind::ExportFunctions { names, class } => export_functions(names, class, store),
@@ -59,7 +60,7 @@ fn statement_eval(file: &Str, statement: &Statement, store: &DataStore) -> Resul
         }
         StatementKind::AddHandler { names } => {
             for name in names {
-                store.set_flag(name, "handler", Value::Int(1), &internal())?;
+                store.set_flag(name, "handler", Value::Int(1), &SetInfo::internal(origins::HANDLER))?;
                 push(store, "__BBHANDLERS", list(store, "__BBHANDLERS"), Value::Str(name.clone()))?;
             }
             Ok(())
@@ -146,34 +147,34 @@ fn function(file: &Str, line: u32, f: &Function, store: &DataStore) -> Result<()
     } else {
         (f.name.clone(), f.body.clone(), f.python)
     };
-    let quiet = internal();
+    let own = SetInfo::internal;
     if is_set(store, &name) {
         // Flags of an earlier function of that name must not survive.
-        store.del_flag(&name, "python", &quiet)?;
-        store.del_flag(&name, "fakeroot", &quiet)?;
+        store.del_flag(&name, "python", &own(origins::FUNCTION_NOT_PYTHON))?;
+        store.del_flag(&name, "fakeroot", &own(origins::FUNCTION_NOT_FAKEROOT))?;
     }
     if python {
-        store.set_flag(&name, "python", "1", &quiet)?;
+        store.set_flag(&name, "python", "1", &own(origins::FUNCTION_PYTHON))?;
     }
     if f.fakeroot {
-        store.set_flag(&name, "fakeroot", "1", &quiet)?;
+        store.set_flag(&name, "fakeroot", "1", &own(origins::FUNCTION_FAKEROOT))?;
     }
-    store.set_flag(&name, "func", Value::Int(1), &quiet)?;
-    store.set_var(&name, Value::Str(text), &SetInfo { parsing: true, ..at(file, f.first_line, "set") })?;
-    store.set_flag(&name, "filename", Value::Str(file.clone()), &quiet)?;
-    store.set_flag(&name, "lineno", f.first_line.to_string(), &quiet)?;
+    store.set_flag(&name, "func", Value::Int(1), &own(origins::FUNCTION_FUNC))?;
+    store.set_var(&name, Value::Str(text), &SetInfo { parsing: true, ..own(origins::FUNCTION_BODY) })?;
+    store.set_flag(&name, "filename", Value::Str(file.clone()), &own(origins::FUNCTION_FILE))?;
+    store.set_flag(&name, "lineno", f.first_line.to_string(), &own(origins::FUNCTION_LINE))?;
     Ok(())
 }
 
 fn python_def(file: &Str, d: &PythonDef, store: &DataStore) -> Result<()> {
     store.runtime().define(hz_syntax::base_name(file), &d.text, file, d.line_before)?;
-    let quiet = internal();
-    store.set_flag(&d.name, "func", Value::Int(1), &quiet)?;
-    store.set_flag(&d.name, "python", Value::Int(1), &quiet)?;
-    let info = SetInfo { parsing: true, ..at(file, d.line_before + 1, "set") };
+    let own = SetInfo::internal;
+    store.set_flag(&d.name, "func", Value::Int(1), &own(origins::DEF_FUNC))?;
+    store.set_flag(&d.name, "python", Value::Int(1), &own(origins::DEF_PYTHON))?;
+    let info = SetInfo { parsing: true, ..own(origins::DEF_BODY) };
     store.set_var(&d.name, Value::Str(d.text.clone()), &info)?;
-    store.set_flag(&d.name, "filename", Value::Str(file.clone()), &quiet)?;
-    store.set_flag(&d.name, "lineno", d.line_before.to_string(), &quiet)?;
+    store.set_flag(&d.name, "filename", Value::Str(file.clone()), &own(origins::DEF_FILE))?;
+    store.set_flag(&d.name, "lineno", d.line_before.to_string(), &own(origins::DEF_LINE))?;
     Ok(())
 }
 
@@ -182,7 +183,7 @@ const EXPORTED: &str = "    # Export function set\n";
 
 fn export_functions(names: &[Str], class: &str, store: &DataStore) -> Result<()> {
     const FLAG: Read = hz_data::RAW;
-    let quiet = internal();
+    let own = SetInfo::internal;
     let truthy = |v: Option<Value>| v.filter(Value::is_true);
     for name in names {
         let called = format!("{class}_{name}");
@@ -190,25 +191,25 @@ fn export_functions(names: &[Str], class: &str, store: &DataStore) -> Result<()>
             if !body.to_text().contains(EXPORTED) {
                 continue;
             }
-            store.set_flag(name, "python", Value::None, &quiet)?;
-            store.set_flag(name, "func", Value::None, &quiet)?;
+            store.set_flag(name, "python", Value::None, &own(origins::EXPORTED_NOT_PYTHON))?;
+            store.set_flag(name, "func", Value::None, &own(origins::EXPORTED_NOT_FUNC))?;
         }
         for flag in ["func", "python"] {
             if let Some(v) = truthy(store.get_flag(&called, flag, FLAG)?) {
-                store.set_flag(name, flag, v, &quiet)?;
+                store.set_flag(name, flag, v, &own(origins::EXPORTED_KIND))?;
             }
         }
         for flag in ["dirs", "cleandirs", "fakeroot"] {
             if let Some(v) = truthy(store.get_flag(name, flag, FLAG)?) {
-                store.set_flag(&called, flag, v, &quiet)?;
+                store.set_flag(&called, flag, v, &own(origins::EXPORTED_FLAG))?;
             }
         }
-        store.set_flag(name, "filename", "autogenerated", &quiet)?;
-        store.set_flag(name, "lineno", Value::Int(1), &quiet)?;
-        let parsing = SetInfo { parsing: true, ..quiet.clone() };
+        store.set_flag(name, "filename", "autogenerated", &own(origins::EXPORTED_FILE))?;
+        store.set_flag(name, "lineno", Value::Int(1), &own(origins::EXPORTED_LINE))?;
+        let parsing = |origin| SetInfo { parsing: true, ..own(origin) };
         if truthy(store.get_flag(&called, "python", FLAG)?).is_some() {
             let body = format!("{EXPORTED}    bb.build.exec_func('{called}', d)\n");
-            store.set_var(name, body, &parsing)?;
+            store.set_var(name, body, &parsing(origins::EXPORTED_PYTHON))?;
         } else if class.contains('-') {
             return Err(fatal(
                 store,
@@ -219,7 +220,7 @@ fn export_functions(names: &[Str], class: &str, store: &DataStore) -> Result<()>
                 ),
             ));
         } else {
-            store.set_var(name, format!("{EXPORTED}    {called}\n"), &parsing)?;
+            store.set_var(name, format!("{EXPORTED}    {called}\n"), &parsing(origins::EXPORTED_SHELL))?;
         }
     }
     Ok(())

@@ -3,9 +3,10 @@
 use crate::collections::Collection;
 use crate::error::{Result, level};
 use crate::glob::glob;
-use crate::paths::{absolute, cwd, internal};
+use crate::origins;
+use crate::paths::{absolute, cwd};
 use fancy_regex::Regex;
-use hz_data::DataStore;
+use hz_data::{DataStore, SetInfo};
 use hz_diagnostics::Str;
 use hz_syntax::base_name;
 use indexmap::IndexMap;
@@ -68,7 +69,7 @@ impl FileCollector {
         let bbfiles = config.get_or_empty("BBFILES")?;
         let mut entries: Vec<String> = hz_versions::words(&bbfiles).map(Into::into).collect();
         entries.sort_by_cached_key(|entry| self.priority(entry).0);
-        config.set_var("BBFILES_PRIORITIZED", entries.join(" "), &internal())?;
+        config.set_var("BBFILES_PRIORITIZED", entries.join(" "), &SetInfo::internal(origins::PRIORITIZED))?;
         if entries.is_empty() {
             entries = recipes_here();
         }

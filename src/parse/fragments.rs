@@ -3,7 +3,8 @@
 use crate::collections::file_layer;
 use crate::error::{Error, Result, fatal, warn};
 use crate::include::include;
-use crate::paths::{exists, internal, join};
+use crate::origins;
+use crate::paths::{exists, join};
 use hz_data::{DataStore, Read, SetInfo, Value};
 use hz_diagnostics::Str;
 
@@ -72,8 +73,8 @@ pub(crate) fn add_fragments(
         include(file, &found, line, store, Some("include fragment"))?;
         for name in hz_versions::words(&flagged) {
             let value = store.get_var(name, Read::default())?.unwrap_or(Value::None);
-            store.set_flag(name, fragment, value, &internal())?;
-            store.set_var(name, Value::None, &internal())?;
+            store.set_flag(name, fragment, value, &SetInfo::internal(origins::FRAGMENT_FLAG))?;
+            store.set_var(name, Value::None, &SetInfo::internal(origins::FRAGMENT_VALUE))?;
         }
     }
     Ok(())

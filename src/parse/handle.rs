@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::eval::eval;
-use crate::paths::{internal, list, resolve_file};
+use crate::origins;
+use crate::paths::{list, resolve_file, unseen};
 use crate::statements::load;
-use hz_data::{DataStore, Value};
+use hz_data::{DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_syntax::Grammar;
 use std::cell::Cell;
@@ -70,12 +71,12 @@ fn handle_conf(file: &str, store: &DataStore, baseconfig: bool) -> Result<()> {
     let old = store.get_raw("FILE");
     let path = resolve_file(file, store)?;
     let file = load(store, &path, &path, Grammar::Conf, baseconfig)?;
-    store.set_var("FILE", Value::Str(path), &internal())?;
+    store.set_var("FILE", Value::Str(path), &SetInfo::internal(origins::CONF_FILE))?;
     eval(&file, store)?;
     if let Some(old) = old
         && old.is_true()
     {
-        store.set_var("FILE", old, &internal())?;
+        store.set_var("FILE", old, &SetInfo::internal(origins::CONF_FILE_BACK))?;
     }
     Ok(())
 }
@@ -97,12 +98,12 @@ pub(crate) fn handle_recipe_grammar(file: &str, store: &DataStore, included: boo
 
     let other = !old.as_ref().and_then(Value::as_str).is_some_and(|o| *o == path);
     if !class && other {
-        store.set_var("FILE", Value::Str(path), &internal())?;
+        store.set_var("FILE", Value::Str(path), &SetInfo::internal(origins::RECIPE_FILE))?;
     }
     match eval(&loaded, store) {
         Ok(()) => {}
         Err(Error::Skip(_)) => {
-            store.set_var("__SKIPPED", Value::Bool(true), &internal())?;
+            store.set_var("__SKIPPED", Value::Bool(true), &unseen())?;
             if !included {
                 return Ok(false);
             }
@@ -118,7 +119,7 @@ pub(crate) fn handle_recipe_grammar(file: &str, store: &DataStore, included: boo
         && let Some(old) = old
         && old.is_true()
     {
-        store.set_var("FILE", old, &internal())?;
+        store.set_var("FILE", old, &SetInfo::internal(origins::RECIPE_FILE_BACK))?;
     }
     Ok(true)
 }
@@ -128,6 +129,6 @@ pub(crate) fn push(store: &DataStore, name: &str, now: Arc<Vec<Value>>, value: V
     let mut all = Vec::with_capacity(now.len() + 1);
     all.extend_from_slice(&now);
     all.push(value);
-    store.set_var(name, Value::List(Arc::new(all)), &internal())?;
+    store.set_var(name, Value::List(Arc::new(all)), &unseen())?;
     Ok(())
 }

@@ -17,6 +17,7 @@ mod glob;
 mod handle;
 mod include;
 mod inherit;
+mod origins;
 mod paths;
 mod pylib;
 mod recipe;
@@ -34,7 +35,7 @@ pub use handle::{handle_append, handle_included};
 pub use include::include;
 pub use inherit::{inherit, inherit_defer};
 pub use paths::{
-    Dependency, Stat, cached_stat, check_dependency, clear_caches, dependencies, file_depends, mark_dependency,
+    Dependency, Stat, absolute, cached_stat, check_dependency, clear_caches, dependencies, file_depends, mark_dependency,
     resolve_file, vars_from_file,
 };
 pub use pylib::lib_functions;

@@ -99,7 +99,7 @@ pub(crate) fn join(a: &str, b: &str) -> String {
 }
 
 /// `os.path.abspath`.
-pub(crate) fn absolute(path: &str) -> String {
+pub fn absolute(path: &str) -> String {
     let full = if path.starts_with('/') { path.to_string() } else { join(&cwd(), path) };
     let mut parts: Vec<&str> = Vec::new();
     for part in full.split('/') {
@@ -130,8 +130,8 @@ pub(crate) fn exists(path: &str) -> bool {
     Path::new(path).exists()
 }
 
-/// For values that the reference sets without telling from where.
-pub(crate) fn internal() -> SetInfo {
+/// For variables that no output shows, so that nothing need be remembered of them.
+pub(crate) fn unseen() -> SetInfo {
     SetInfo { ignore: true, ..SetInfo::default() }
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn mark_all<'a>(store: &DataStore, paths: impl IntoIterator<Item = &'
         let mut all = Vec::with_capacity(now.len() + added.len());
         all.extend_from_slice(now);
         all.append(&mut added);
-        store.set_var("__depends", Value::List(Arc::new(all)), &internal())?;
+        store.set_var("__depends", Value::List(Arc::new(all)), &unseen())?;
         Ok(())
     })
 }

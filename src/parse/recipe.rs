@@ -4,10 +4,11 @@
 use crate::error::{Error, Result, fatal, warn};
 use crate::handle::{handle_append, handle_recipe_grammar};
 use crate::inherit::{inherit, inherit_defer};
-use crate::paths::{Dependency, dependencies, file_depends, internal, list};
+use crate::origins;
+use crate::paths::{Dependency, dependencies, file_depends, list, unseen};
 use crate::tasks::collect_task_deps;
 use hz_cache::SiggenInfo;
-use hz_data::{ClassEvent, DataStore, Value};
+use hz_data::{ClassEvent, DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -120,12 +121,12 @@ pub fn parse_recipe_variants(
     config: &DataStore, request: RecipeRequest<'_>, finalise: &dyn Finalise,
 ) -> Result<RecipeParse> {
     let store = config.create_copy();
-    let quiet = internal();
+    let quiet = unseen();
     if let Some(only) = request.only {
         store.set_var("__ONLYFINALISE", if only.is_empty() { "default" } else { only }, &quiet)?;
     }
     store.set_var("__BBMULTICONFIG", request.mc, &quiet)?;
-    store.set_var("FILE_LAYERNAME", request.layer.map_or(Value::None, Value::str), &quiet)?;
+    store.set_var("FILE_LAYERNAME", request.layer.map_or(Value::None, Value::str), &SetInfo::internal(origins::LAYERNAME))?;
     store.set_var("__BB_RECIPE_FILE", request.file, &quiet)?;
     if !request.appends.is_empty() {
         store.set_var("__BBAPPEND", request.appends.join(" "), &quiet)?;
@@ -199,7 +200,7 @@ fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<
     let extended = base.get_or_empty("BBCLASSEXTEND")?;
     if !extended.is_empty() {
         let pn = base.get("PN")?;
-        store.set_var("BBCLASSEXTEND", Value::Str(extended.clone()), &internal())?;
+        store.set_var("BBCLASSEXTEND", Value::Str(extended.clone()), &SetInfo::internal(origins::EXTENDED))?;
         let mut seen: Vec<&str> = Vec::new();
         let mut stores = Vec::new();
         for name in hz_versions::words(&extended) {
@@ -212,12 +213,12 @@ fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<
             let class = parts.next().unwrap_or_default();
             match parts.next() {
                 Some(argument) => {
-                    variant.set_var("BBEXTENDCURR", class, &internal())?;
-                    variant.set_var("BBEXTENDVARIANT", argument, &internal())?;
+                    variant.set_var("BBEXTENDCURR", class, &SetInfo::internal(origins::EXTEND_CLASS))?;
+                    variant.set_var("BBEXTENDVARIANT", argument, &SetInfo::internal(origins::EXTEND_VARIANT))?;
                 }
                 None => {
                     let pn = pn.as_deref().unwrap_or("None");
-                    variant.set_var("PN", format!("{pn}-{name}"), &internal())?;
+                    variant.set_var("PN", format!("{pn}-{name}"), &SetInfo::internal(origins::EXTEND_NAME))?;
                 }
             }
             inherit_defer(class, file, 0, &variant)?;
@@ -238,7 +239,7 @@ fn finish_or_skip(file: &str, store: DataStore, name: &str, finalise: &dyn Final
     let signatures = match result {
         Ok(signatures) => Some(signatures),
         Err(Error::Skip(reason)) => {
-            store.set_var("__SKIPPED", reason, &internal())?;
+            store.set_var("__SKIPPED", reason, &unseen())?;
             None
         }
         Err(e) => return Err(e),
@@ -250,7 +251,7 @@ fn finish_or_skip(file: &str, store: DataStore, name: &str, finalise: &dyn Final
 
 fn finish(file: &str, store: &DataStore, variant: &str, finalise: &dyn Finalise) -> Result<Signatures> {
     let runtime = store.runtime();
-    let quiet = internal();
+    let quiet = unseen();
     if matches!(store.get_raw("_FAILPARSINGERRORHANDLED"), Some(Value::Bool(true))) {
         return Err(Error::Handled);
     }
@@ -296,7 +297,7 @@ fn finish(file: &str, store: &DataStore, variant: &str, finalise: &dyn Finalise)
         }
     })?;
 
-    store.set_var("BBINCLUDED", file_depends(store), &quiet)?;
+    store.set_var("BBINCLUDED", file_depends(store), &SetInfo::internal(origins::RECIPE_INCLUDED))?;
     let set = |name: &str| -> Result<bool> {
         Ok(store.get_var(name, hz_data::Read::default())?.is_some_and(|v| v.is_true()))
     };
@@ -335,7 +336,6 @@ pub(crate) fn register_handlers(store: &DataStore, undefined: impl Fn(&str) -> E
 /// Replaces the names in BB_RECIPE_VIRTUAL_PROVIDERS by their preferred providers, in DEPENDS and
 /// in the tasks' `depends`; rewrites both in any case.
 fn map_virtual_providers(tasks: &[Str], store: &DataStore) -> Result<()> {
-    let quiet = internal();
     let virtuals = store.get_or_empty("BB_RECIPE_VIRTUAL_PROVIDERS")?;
     let virtuals: Vec<&str> = hz_versions::words(&virtuals).collect();
     let depends = store.get_or_empty("DEPENDS")?;
@@ -354,7 +354,7 @@ fn map_virtual_providers(tasks: &[Str], store: &DataStore) -> Result<()> {
         }
         mapped.push(preferred);
     }
-    store.set_var("DEPENDS", mapped.join(" "), &quiet)?;
+    store.set_var("DEPENDS", mapped.join(" "), &SetInfo::internal(origins::DEPENDS))?;
     for task in tasks {
         let depends = store.flag_text(task, "depends")?.unwrap_or_default();
         let mut mapped = Vec::new();
@@ -377,7 +377,7 @@ fn map_virtual_providers(tasks: &[Str], store: &DataStore) -> Result<()> {
                 mapped.push(entry.to_string());
             }
         }
-        store.set_flag(task, "depends", mapped.join(" "), &quiet)?;
+        store.set_flag(task, "depends", mapped.join(" "), &SetInfo::internal(origins::TASK_DEPENDS))?;
     }
     Ok(())
 }

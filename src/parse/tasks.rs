@@ -2,8 +2,9 @@
 
 use crate::error::{Result, warn};
 use crate::handle::push;
-use crate::paths::{internal, list};
-use hz_data::{DataStore, RAW, Value};
+use crate::origins;
+use crate::paths::{list, unseen};
+use hz_data::{DataStore, Origin, RAW, SetInfo, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ fn has(values: &[Value], text: &str) -> bool {
     values.iter().any(|v| v.as_str().is_some_and(|s| **s == *text))
 }
 
-fn set_deps(store: &DataStore, task: &str, deps: Vec<Value>) -> Result<()> {
-    store.set_flag(task, "deps", Value::List(Arc::new(deps)), &internal())?;
+fn set_deps(store: &DataStore, task: &str, deps: Vec<Value>, origin: Origin) -> Result<()> {
+    store.set_flag(task, "deps", Value::List(Arc::new(deps)), &SetInfo::internal(origin))?;
     Ok(())
 }
 
@@ -34,7 +35,7 @@ fn set_deps(store: &DataStore, task: &str, deps: Vec<Value>) -> Result<()> {
 /// put in front of names that lack it.
 pub fn add_task(store: &DataStore, task: &str, before: Option<&str>, after: Option<&str>) -> Result<()> {
     let task = task_name(task);
-    store.set_flag(&task, "task", Value::Int(1), &internal())?;
+    store.set_flag(&task, "task", Value::Int(1), &SetInfo::internal(origins::ADD_TASK))?;
     let tasks = list(store, "__BBTASKS");
     if !has(&tasks, &task) {
         push(store, "__BBTASKS", tasks, Value::Str(task.clone()))?;
@@ -46,7 +47,7 @@ pub fn add_task(store: &DataStore, task: &str, before: Option<&str>, after: Opti
             own.push(Value::Str(entry));
         }
     }
-    set_deps(store, &task, own)?;
+    set_deps(store, &task, own, origins::ADD_TASK_DEPS)?;
     for entry in hz_versions::words(before.unwrap_or_default()) {
         let entry = task_name(entry);
         let existing = deps(store, &entry)?;
@@ -54,7 +55,7 @@ pub fn add_task(store: &DataStore, task: &str, before: Option<&str>, after: Opti
             let mut all = Vec::with_capacity(existing.len() + 1);
             all.push(Value::Str(task.clone()));
             all.extend(existing);
-            set_deps(store, &entry, all)?;
+            set_deps(store, &entry, all, origins::ADD_TASK_BEFORE)?;
         }
     }
     Ok(())
@@ -69,16 +70,16 @@ pub fn del_task(store: &DataStore, task: &str) -> Result<()> {
         if let Some(at) = rest.iter().position(|v| v.as_str() == Some(&task)) {
             rest.remove(at);
         }
-        store.del_flag(&task, "task", &internal())?;
-        store.set_var("__BBTASKS", Value::List(Arc::new(rest)), &internal())?;
+        store.del_flag(&task, "task", &SetInfo::internal(origins::DEL_TASK))?;
+        store.set_var("__BBTASKS", Value::List(Arc::new(rest)), &unseen())?;
     }
-    store.del_flag(&task, "deps", &internal())?;
+    store.del_flag(&task, "deps", &SetInfo::internal(origins::DEL_TASK_DEPS))?;
     for other in list(store, "__BBTASKS").iter() {
         let other = other.to_text();
         let mut existing = deps(store, &other)?;
         if let Some(at) = existing.iter().position(|v| v.as_str() == Some(&task)) {
             existing.remove(at);
-            set_deps(store, &other, existing)?;
+            set_deps(store, &other, existing, origins::DEL_TASK_OTHER)?;
         }
     }
     Ok(())
@@ -113,7 +114,7 @@ pub(crate) fn collect_task_deps(store: &DataStore, tasks: &[Value]) -> Result<()
     }
     for task in tasks {
         let task = store.expand(&task.to_text(), None)?;
-        store.set_flag(&task, "task", Value::Int(1), &internal())?;
+        store.set_flag(&task, "task", Value::Int(1), &SetInfo::internal(origins::TASK_COMPLETE))?;
         if !has(&names, &task) {
             names.push(Value::Str(task.clone()));
         }
@@ -147,6 +148,6 @@ pub(crate) fn collect_task_deps(store: &DataStore, tasks: &[Value]) -> Result<()
     for (name, map) in maps {
         all.insert(name, Value::Map(Arc::new(map)));
     }
-    store.set_var("_task_deps", Value::Map(Arc::new(all)), &internal())?;
+    store.set_var("_task_deps", Value::Map(Arc::new(all)), &SetInfo::internal(origins::TASK_DEPS))?;
     Ok(())
 }

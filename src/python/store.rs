@@ -106,10 +106,12 @@ impl<'a> Arguments<'a> {
             parsing: self.truth(first + 2, "parsing", false)?,
         })
     }
-    /// What is left over by name tells where the value comes from; nothing left: not recorded.
-    fn info(mut self) -> PyResult<SetInfo> {
-        if self.args.kwargs.is_empty() {
-            return Ok(SetInfo { ignore: true, ..SetInfo::default() });
+    /// What is left over by name tells where the value comes from; else it is the calling code, which
+    /// is looked for only if `store` keeps a history.
+    fn info(mut self, store: &DataStore) -> PyResult<SetInfo> {
+        let tracking = store.is_tracking();
+        if self.args.kwargs.is_empty() && !tracking {
+            return Ok(SetInfo::default());
         }
         let vm = self.vm;
         let mut info = SetInfo::default();
@@ -133,7 +135,7 @@ impl<'a> Arguments<'a> {
         }
         match self.args.take_keyword("file") {
             Some(value) => info.file = Some(text(&value, vm)?),
-            None if !info.ignore => caller(&mut info, vm),
+            None if !info.ignore && tracking => caller(&mut info, vm),
             None => {}
         }
         Ok(info)
@@ -422,7 +424,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let value = args.required(1, "value")?;
             let value = if name.starts_with("__") { to_own_value(&value, vm) } else { to_value(&value, vm) };
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().set_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -431,7 +433,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("appendVar", args, vm);
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().append_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -440,7 +442,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("prependVar", args, vm);
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().prepend_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -448,7 +450,7 @@ pub mod _hz_data {
         fn del_var(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
             let mut args = Arguments::new("delVar", args, vm);
             let name = args.name(0, "var")?;
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().del_var(&name, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -457,7 +459,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("renameVar", args, vm);
             let name = args.name(0, "key")?;
             let new = args.name(1, "newkey")?;
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().rename_var(&name, &new, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -467,7 +469,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().set_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -477,7 +479,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().append_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -487,7 +489,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().prepend_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -496,7 +498,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("delVarFlag", args, vm);
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().del_flag(&name, &flag, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -510,7 +512,7 @@ pub mod _hz_data {
                 list.push((text(&flag, vm)?, to_value(&value, vm)));
             }
             let list: Vec<(&str, Value)> = list.iter().map(|(flag, value)| (&**flag, value.clone())).collect();
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().set_flags(&name, &list, &info)).map_err(|error| from_data(vm, error))
         }
 
@@ -518,7 +520,7 @@ pub mod _hz_data {
         fn del_var_flags(zelf: &Py<Self>, args: FuncArgs, vm: &VirtualMachine) -> PyResult<()> {
             let mut args = Arguments::new("delVarFlags", args, vm);
             let name = args.name(0, "var")?;
-            let info = args.info()?;
+            let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().del_flags(&name, &info)).map_err(|error| from_data(vm, error))
         }
 

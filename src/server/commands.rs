@@ -1,21 +1,20 @@
-//! Commands over parsed recipes: building, variables.
+//! Commands over parsed recipes: building.
 
-use crate::bridge::{fire, number, python, text, texts};
+use crate::bridge::{fire, number, text, texts};
 use crate::parsing::{BaseHashes, python_error};
-use crate::session::{Session, parse_variant};
 use crate::graphs::{default_task, graph_options, plan, told_as};
+use crate::session::Session;
 use crate::signatures::PythonSignatures;
 use crate::tasks::{BuildHooks, Forker, Recipes};
-use hz_data::{DataStore, RAW};
+use hz_data::DataStore;
 use hz_diagnostics::Str;
-use hz_events::{Event, emit, level, log};
-use hz_graph::TargetOptions;
+use hz_graph::{BuildPlan, TargetOptions};
 use hz_parse::{Error, Result};
 use hz_runqueue::{Options, RunQueue, Step};
 use std::time::{Duration, Instant};
 
 /// What the build's time and name are, in every multiconfig's store.
-fn set_build_variables(session: &Session) -> Result<()> {
+pub(crate) fn set_build_variables(session: &Session) -> Result<()> {
     let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let quiet = hz_data::SetInfo::default();
     for store in session.config.mcdata.values() {
@@ -47,11 +46,26 @@ pub fn build(session: &mut Session) -> Result<()> {
             prefixed.into_iter().chain([plain])
         })
         .collect();
+    let stores: Vec<DataStore> = session.config.mcdata.values().cloned().collect();
+    run(session, plan, &stores, &Names::List(targets))
+}
+
+/// What is built, as the build's events tell it: `-b` gives its one name as a text at the end.
+pub(crate) enum Names {
+    List(Vec<String>),
+    One(String),
+}
+
+/// Runs the tasks of `plan` and fires the build's events in each of `stores`.
+pub(crate) fn run(session: &mut Session, plan: BuildPlan, stores: &[DataStore], names: &Names) -> Result<()> {
     let buildname = session.data().get_or_empty("BUILDNAME")?;
     let raw_name = session.data().get_raw("BUILDNAME").map(|v| v.to_text()).unwrap_or_default();
-    let stores: Vec<DataStore> = session.config.mcdata.values().cloned().collect();
-    for store in &stores {
-        fire(store, "bb.event.BuildStarted", |vm| Ok(vec![text(vm, &raw_name), texts(vm, &targets)])).map_err(python_error)?;
+    let listed: Vec<&str> = match names {
+        Names::List(list) => list.iter().map(String::as_str).collect(),
+        Names::One(name) => vec![name],
+    };
+    for store in stores {
+        fire(store, "bb.event.BuildStarted", |vm| Ok(vec![text(vm, &raw_name), texts(vm, &listed)])).map_err(python_error)?;
     }
     let finalise = BaseHashes::new(session.data())?;
     let recipes = Recipes::new(session, finalise)?;
@@ -82,9 +96,13 @@ pub fn build(session: &mut Session) -> Result<()> {
         Ok((total, failed, _)) => (*total, *failed, session.told as usize),
         Err(_) => (0, 1, session.told as usize),
     };
-    for store in &stores {
+    for store in stores {
         fire(store, "bb.event.BuildCompleted", |vm| {
-            let args = [number(vm, total), text(vm, &raw_name), texts(vm, &targets), number(vm, failed), number(vm, interrupted)];
+            let items = match names {
+                Names::List(list) => texts(vm, list),
+                Names::One(name) => text(vm, name),
+            };
+            let args = [number(vm, total), text(vm, &raw_name), items, number(vm, failed), number(vm, interrupted)];
             Ok(args.to_vec())
         })
         .map_err(python_error)?;
@@ -138,31 +156,6 @@ fn unix_time() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
-/// `-e TARGET`.
-pub fn show_environment_of_target(session: &Session) -> Result<()> {
-    let [target] = &session.request.targets[..] else {
-        log(level::ERROR, "", "Only one target can be used with the --environment option.");
-        return Err(Error::Handled);
-    };
-    if let Some(mc) = target.strip_prefix("mc:").filter(|t| !t.contains(':')) {
-        let Some(store) = session.config.mcdata.get(mc) else {
-            log(level::CRITICAL, "", format!("No multiconfig named \"{mc}\" found"));
-            return Err(Error::Handled);
-        };
-        return print_environment(session, store);
-    }
-    let assumed = session.data().get_or_empty("ASSUME_PROVIDED")?;
-    if assumed.split_whitespace().any(|name| name == target) {
-        log(level::CRITICAL, "", format!("{target} is in ASSUME_PROVIDED"));
-        return Err(Error::Handled);
-    }
-    let plan = plan(session, &session.request.targets, &default_task(session)?, TargetOptions { halt: true, allow_incomplete: true })?;
-    let Some(found) = plan.targets.first() else { return Err(Error::Handled) };
-    let mcfn = plan.sets[&found.mc].mcfn(found.recipe).clone();
-    let variant = parse_variant(session, &session.config.mcdata[&found.mc], &mcfn, &BaseHashes::new(session.data())?)?;
-    print_environment(session, &variant.store)
-}
-
 /// Does to a configuration what the end of a recipe does: expands keys, runs anonymous functions.
 pub fn finish_configuration(data: &DataStore) -> Result<()> {
     data.expand_keys()?;
@@ -171,51 +164,4 @@ pub fn finish_configuration(data: &DataStore) -> Result<()> {
         _ => Vec::new(),
     };
     data.runtime().run_anonymous(data, &names).map_err(python_error)
-}
-
-/// `-e`: the configuration, or one recipe's store.
-pub fn show_environment(session: &Session, store: Option<&DataStore>) -> Result<()> {
-    if let Some(store) = store {
-        return print_environment(session, store);
-    }
-    finish_configuration(session.data())?;
-    print_environment(session, session.data())
-}
-
-fn print_environment(session: &Session, store: &DataStore) -> Result<()> {
-    let say = |text: String| emit(Event::Log(hz_events::LogRecord {
-        level: level::PLAIN,
-        logger: "BitBake".into(),
-        message: text,
-        pid: std::process::id() as i32,
-        taskpid: None,
-        fn_: None,
-    }));
-    let text = python(|vm| {
-        let out = crate::bridge::call(vm, "io", "StringIO", vec![])?;
-        let d = hz_python::store::wrap(session.data(), vm)?;
-        let history = d.get_attr("inchistory", vm)?;
-        vm.call_method(&history, "emit", (out.clone(),))?;
-        Ok(vm.call_method(&out, "getvalue", ())?.str(vm)?.to_string())
-    })
-    .map_err(python_error)?;
-    say(text);
-    let text = python(|vm| {
-        let out = crate::bridge::call(vm, "io", "StringIO", vec![])?;
-        let d = hz_python::store::wrap(store, vm)?;
-        crate::bridge::call(vm, "bb.data", "emit_env", vec![out.clone(), d, vm.ctx.new_bool(true).into()])?;
-        Ok(vm.call_method(&out, "getvalue", ())?.str(vm)?.to_string())
-    })
-    .map_err(python_error)?;
-    say(text);
-    let mut names = store.keys();
-    names.sort();
-    for name in names {
-        let set = |flag: &str| store.get_flag(&name, flag, RAW).ok().flatten().is_some_and(|v| v.is_true());
-        if set("func") && set("python") {
-            let body = store.get_raw(&name).map(|v| v.to_text()).unwrap_or_default();
-            say(format!("\npython {name} () {{\n{body}}}\n"));
-        }
-    }
-    Ok(())
 }

@@ -65,13 +65,18 @@ pub fn recipe_sets(session: &Session) -> Result<RecipeSets> {
 }
 
 /// Metadata's part in resolving: its functions and its event handlers.
-struct Metadata<'a> {
+pub struct Metadata<'a> {
     stores: &'a IndexMap<Str, DataStore>,
     /// Event class -> does a handler want it?
     wanted: FxHashMap<&'static str, bool>,
 }
 
-impl Metadata<'_> {
+impl<'a> Metadata<'a> {
+    /// `stores`: the configurations whose handlers are asked, by multiconfig.
+    pub fn new(stores: &'a IndexMap<Str, DataStore>) -> Metadata<'a> {
+        Metadata { stores, wanted: FxHashMap::default() }
+    }
+
     fn wants(&mut self, class: &'static str) -> std::result::Result<bool, RuntimeError> {
         if let Some(known) = self.wanted.get(class) {
             return Ok(*known);
@@ -158,7 +163,7 @@ impl Host for Metadata<'_> {
 pub fn plan(session: &Session, targets: &[String], task: &str, options: TargetOptions) -> Result<BuildPlan> {
     let (sets, expanded) = recipe_sets(session)?;
     let configs: IndexMap<Str, &dyn Config> = expanded.iter().map(|(mc, c)| (mc.clone(), c as &dyn Config)).collect();
-    let mut host = Metadata { stores: &expanded, wanted: FxHashMap::default() };
+    let mut host = Metadata::new(&expanded);
     hz_graph::build_task_data(targets, task, sets, &configs, options, &mut host).map_err(told)
 }
 

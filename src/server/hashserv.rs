@@ -10,6 +10,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// As release 2.18 shows it in the history.
+const ADDRESS: hz_data::Origin = ("cooker.py", 369, "handlePRServ");
+
 /// The running server.
 pub struct Child {
     process: std::process::Child,
@@ -81,7 +84,7 @@ pub fn start(config: &Configuration) -> Result<Option<Child>> {
         return Err(Error::Other("the hash equivalence server did not start".into()));
     }
     for store in config.mcdata.values().chain(config.original.values()) {
-        store.set_var("BB_HASHSERVE", address.as_str(), &Default::default())?;
+        store.set_var("BB_HASHSERVE", address.as_str(), &hz_data::SetInfo::internal(ADDRESS))?;
     }
     Ok(Some(child))
 }

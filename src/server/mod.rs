@@ -2,8 +2,10 @@
 //! of the command; parsers and tasks are forked from it, the hash equivalence server is a child.
 
 mod bridge;
+mod buildfile;
 mod client;
 mod commands;
+mod environment;
 mod farm;
 mod graphs;
 mod hashserv;
@@ -18,9 +20,10 @@ mod signals;
 mod signatures;
 mod tasks;
 
+pub use environment::Selection;
 pub use hashserv::hashserv_child;
 pub use program::{run_command, run_script};
-pub use session::{lock_holder, run};
+pub use session::{environments, lock_holder, run};
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub enum Verb {
 pub struct Request {
     pub verb: Verb,
     pub targets: Vec<String>,
+    /// The command as it was called (BB_CMDLINE).
+    pub command: Vec<String>,
+    /// `-b`.
+    pub buildfile: Option<String>,
     /// `-c`.
     pub cmd: Option<String>,
     pub force: bool,

@@ -4,10 +4,12 @@
 use crate::bridge::{call, fire, number, python, tell, text, texts};
 use crate::lock::{BuildLock, holder};
 use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
-use crate::{Request, Verb, commands, graphs, hashserv, signals};
-use hz_data::DataStore;
+use crate::{Request, Selection, Verb, buildfile, commands, environment, graphs, hashserv, signals};
+use hz_data::{DataStore, Origin, SetInfo, Value};
 use hz_events::{Event, Sink, level, log};
-use hz_parse::{ConfigHooks, ConfigRequest, Configuration, Error, Result, clean_environment, find_topdir};
+use hz_parse::{
+    Collection, ConfigHooks, ConfigRequest, Configuration, Error, FileCollector, Result, clean_environment, find_topdir,
+};
 use hz_ui::{Knotty, Options};
 use indexmap::IndexMap;
 use std::collections::VecDeque;
@@ -96,7 +98,7 @@ pub fn run(request: Request) -> i32 {
     let options = Options { quiet: request.quiet, loglevel: request.loglevel, universe, domains: request.domains.clone() };
     let terminal = Terminal::new(options);
     hz_events::set_sink(Box::new(terminal.clone()));
-    let told = match frame(&request, &terminal) {
+    let told = match frame(&request, &terminal, &mut Session::command) {
         Ok(()) => 0,
         Err(Error::Handled) => 1,
         Err(error) => {
@@ -114,6 +116,28 @@ pub fn run(request: Request) -> i32 {
     knotty.finish()
 }
 
+/// What the program sets in every configuration, as release 2.18 shows it in histories.
+const CONSOLELOG: Origin = ("cooker.py", 309, "initConfigurationData");
+const CMDLINE: Origin = ("cooker.py", 311, "initConfigurationData");
+
+/// Writes `-e` of all configurations and recipes to `out`; see [`environment::stream`]. Messages go
+/// to standard error. Gives the exit status.
+pub fn environments(request: Request, selection: &Selection, out: &mut dyn std::io::Write) -> i32 {
+    signals::install();
+    let options = Options { quiet: 0, loglevel: request.loglevel, universe: false, domains: Vec::new() };
+    let terminal = Terminal::new(options);
+    hz_events::set_sink(Box::new(terminal.clone()));
+    match frame(&request, &terminal, &mut |session| environment::stream(session, selection, out)) {
+        Ok(()) => 0,
+        Err(error) => {
+            if !matches!(error, Error::Handled) {
+                log(level::ERROR, "", error.to_string());
+            }
+            terminal.lock().finish().max(1)
+        }
+    }
+}
+
 /// The locale the reference insists on: tasks and file names depend on it.
 fn check_locale() -> Result<()> {
     // SAFETY: setlocale in a process of one thread; the result is only compared with null.
@@ -129,9 +153,9 @@ fn check_locale() -> Result<()> {
     Err(Error::Handled)
 }
 
-fn frame(request: &Request, terminal: &Terminal) -> Result<()> {
+fn frame(request: &Request, terminal: &Terminal, work: &mut dyn FnMut(&mut Session) -> Result<()>) -> Result<()> {
     let mut session = Session::open(request.clone(), terminal.clone(), environment(), Features { tracking: true, skip_fragments: false })?;
-    let outcome = session.command();
+    let outcome = session.settle().and_then(|()| work(&mut session));
     session.close();
     outcome
 }
@@ -282,8 +306,85 @@ impl Session {
         self.config.data()
     }
 
+    /// Starts what the configuration asks for and puts in what only the program knows.
+    fn settle(&mut self) -> Result<()> {
+        self.start_hashserv()?;
+        self.set_command_line()?;
+        // Recipes are parsed without remembering who set what.
+        for store in self.config.mcdata.values() {
+            store.disable_tracking();
+        }
+        Ok(())
+    }
+
+    /// Starts the hash equivalence server if the configuration asks for one and it does not run yet.
+    fn start_hashserv(&mut self) -> Result<()> {
+        if self.data().get("BB_HASHSERVE")?.as_deref() == Some("auto") {
+            // The one of an earlier configuration ends first: they would share a socket.
+            self.hashserv = None;
+            self.hashserv = hashserv::start(&self.config)?;
+        }
+        Ok(())
+    }
+
+    fn set_command_line(&self) -> Result<()> {
+        let command = self.request.command.iter().map(|word| Value::str(word.as_str())).collect();
+        self.data().set_var("BB_CMDLINE", Value::List(Arc::new(command)), &SetInfo::internal(CMDLINE))?;
+        Ok(())
+    }
+
+    /// The configuration as it was read, with its history: what is shown is not what parsing left
+    /// behind. The name of the console log stays.
+    pub fn renew(&mut self) -> Result<()> {
+        let console = self.data().get_or_empty("BB_CONSOLELOG")?;
+        self.config.reset();
+        if !console.is_empty() {
+            self.data().set_var("BB_CONSOLELOG", console, &SetInfo::internal(CONSOLELOG))?;
+        }
+        self.set_command_line()
+    }
+
+    /// The layers, for commands that parse one recipe file only; no appends are known then.
+    pub fn begin_without_recipes(&mut self) -> Result<Vec<Collection>> {
+        self.renice()?;
+        let collections = hz_parse::handle_collections(self.data())?;
+        let collectors = self.config.mcdata.keys().map(|mc| (mc.clone(), FileCollector::new(&collections, mc))).collect();
+        self.parsed = Some(Parsed { recipes: IndexMap::new(), collectors, files: IndexMap::new(), layers: collections.clone() });
+        Ok(collections)
+    }
+
+    /// Finds all recipe files and their appends and parses none.
+    pub fn list_recipes(&mut self) -> Result<IndexMap<hz_diagnostics::Str, Vec<String>>> {
+        self.begin_without_recipes()?;
+        let Some(parsed) = &mut self.parsed else { return Ok(IndexMap::new()) };
+        for (mc, store) in &self.config.mcdata {
+            if let Some(collector) = parsed.collectors.get_mut(mc) {
+                parsed.files.insert(mc.clone(), collector.collect(store)?.files);
+            }
+        }
+        Ok(parsed.files.clone())
+    }
+
+    /// The layer of a recipe file.
+    pub fn layer_of(&self, file: &str, mc: &str) -> Option<hz_diagnostics::Str> {
+        self.parsed.as_ref()?.collectors.get(mc)?.collection(file).map(|c| c.name.clone())
+    }
+
+    fn renice(&self) -> Result<()> {
+        if let Ok(nice) = self.data().get_or_empty("BB_NICE_LEVEL")?.trim().parse::<i32>() {
+            // SAFETY: plain call.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+        }
+        Ok(())
+    }
+
     fn command(&mut self) -> Result<()> {
         self.configure_terminal()?;
+        if self.request.verb != Verb::Environment
+            && let Some(pattern) = self.request.buildfile.clone()
+        {
+            return buildfile::build(self, &pattern);
+        }
         if self.request.targets.is_empty() {
             let targets = self.data().get_or_empty("BBTARGETS")?;
             self.request.targets = targets.split_whitespace().map(str::to_string).collect();
@@ -296,11 +397,18 @@ impl Session {
                 return Err(Error::Handled);
             }
         }
+        if self.request.verb == Verb::Environment
+            && let Some(message) = environment::refusal(&self.request.targets, self.request.buildfile.as_deref())
+        {
+            self.terminal.lock().refuse(message);
+            return Err(Error::Handled);
+        }
         match self.request.verb {
-            Verb::Environment if self.request.targets.is_empty() => commands::show_environment(self, None),
             Verb::Environment => {
-                self.parse()?;
-                commands::show_environment_of_target(self)
+                if !self.request.targets.is_empty() {
+                    self.parse()?;
+                }
+                environment::show(self)
             }
             Verb::Parse => self.parse(),
             Verb::Graph => {
@@ -337,9 +445,7 @@ impl Session {
 
     /// Starts what the configuration asks for and parses all recipes.
     pub fn parse(&mut self) -> Result<()> {
-        // The one of an earlier round ends first: they would share a socket.
-        self.hashserv = None;
-        self.hashserv = hashserv::start(&self.config)?;
+        self.start_hashserv()?;
         let mcdata: Vec<DataStore> = self.config.mcdata.values().cloned().collect();
         python(|vm| {
             let d = hz_python::store::wrap(self.data(), vm)?;
@@ -347,10 +453,7 @@ impl Session {
             Ok(())
         })
         .map_err(python_error)?;
-        if let Ok(nice) = self.data().get_or_empty("BB_NICE_LEVEL")?.trim().parse::<i32>() {
-            // SAFETY: plain call.
-            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
-        }
+        self.renice()?;
         let collections = hz_parse::handle_collections(self.data())?;
         for store in &mcdata {
             fire(store, "bb.event.SanityCheck", |vm| Ok(vec![vm.ctx.new_bool(false).into()])).map_err(python_error)?;
@@ -407,18 +510,25 @@ impl Session {
     }
 }
 
-/// Parses one recipe variant again in this process, complete, for `-e`.
+/// Parses one recipe variant again in this process, complete, for `-e`. The layer is looked for with
+/// the variant in the name, as the reference does here: a variant is of no layer.
 pub fn parse_variant(session: &Session, config: &DataStore, mcfn: &str, finalise: &dyn hz_parse::Finalise) -> Result<hz_parse::Variant> {
     let (_, _, mc) = hz_parse::realfn(mcfn);
-    parse_variant_in(session.parsed.as_ref().and_then(|p| p.collectors.get(mc)), config, mcfn, finalise)
+    parse_in(session.parsed.as_ref().and_then(|p| p.collectors.get(mc)), mcfn, config, mcfn, finalise)
 }
 
-/// The same with the layers' view of recipe files given.
+/// The same for tasks, with the layers' view of recipe files given.
 pub fn parse_variant_in(
-    collector: Option<&hz_parse::FileCollector>, config: &DataStore, mcfn: &str, finalise: &dyn hz_parse::Finalise,
+    collector: Option<&FileCollector>, config: &DataStore, mcfn: &str, finalise: &dyn hz_parse::Finalise,
+) -> Result<hz_parse::Variant> {
+    parse_in(collector, hz_parse::realfn(mcfn).0, config, mcfn, finalise)
+}
+
+fn parse_in(
+    collector: Option<&FileCollector>, of_layer: &str, config: &DataStore, mcfn: &str, finalise: &dyn hz_parse::Finalise,
 ) -> Result<hz_parse::Variant> {
     let (file, _, _) = hz_parse::realfn(mcfn);
     let appends = collector.map(|c| c.appends_of(file)).unwrap_or_default();
-    let layer = collector.and_then(|c| c.collection(file)).map(|c| c.name.clone());
+    let layer = collector.and_then(|c| c.collection(of_layer)).map(|c| c.name.clone());
     hz_parse::parse_recipe(config, mcfn, &appends, layer.as_deref(), finalise).inspect_err(|e| tell_failure(file, e))
 }
