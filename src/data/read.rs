@@ -609,6 +609,14 @@ impl DataStore {
         self.get_raw(name).is_some()
     }
 
+    /// Was the name written in this store itself, rather than in the one it is a copy of?
+    pub fn owns(&self, name: &str) -> bool {
+        self.locked(|ctx| {
+            let st = ctx.st.borrow();
+            st.vars.get(hash_name(name), name).is_some_and(|var| var.owner == st.id)
+        })
+    }
+
     /// Was any override variant of the name ever set?
     pub fn has_overrides(&self, name: &str) -> bool {
         self.locked(|ctx| ctx.st.borrow().vars.get(hash_name(name), name).is_some_and(|var| var.variants.is_some()))

@@ -200,7 +200,12 @@ fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<
     let extended = base.get_or_empty("BBCLASSEXTEND")?;
     if !extended.is_empty() {
         let pn = base.get("PN")?;
-        store.set_var("BBCLASSEXTEND", Value::Str(extended.clone()), &SetInfo::internal(origins::EXTENDED))?;
+        // The reference's base recipe is a view of this store, and shows what is written here unless it
+        // wrote the variable itself; the expanded text is therefore what it shows, too.
+        let shown = if base.owns("BBCLASSEXTEND") { None } else { Some(&base) };
+        for store in std::iter::once(store).chain(shown) {
+            store.set_var("BBCLASSEXTEND", Value::Str(extended.clone()), &SetInfo::internal(origins::EXTENDED))?;
+        }
         let mut seen: Vec<&str> = Vec::new();
         let mut stores = Vec::new();
         for name in hz_versions::words(&extended) {

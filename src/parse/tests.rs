@@ -311,6 +311,12 @@ fn variants_and_appends() {
     assert_eq!(ids, ["virtual:native:F", "virtual:multi:lib32:F", "F"]);
     assert_eq!(infos[2].variants, ["native".into(), "multi:lib32".into(), Str::from("")]);
     assert_eq!(infos[0].tasks, ["do_x".into()]);
+    // What is set for the variants shows in the base recipe's history, which is a view of it.
+    let tracked = t.store();
+    tracked.enable_tracking();
+    let parse = parse_recipe_variants(&tracked, request, &NoSignatures).unwrap();
+    let history = parse.variant("").unwrap().store.history("BBCLASSEXTEND");
+    assert_eq!(history.last().and_then(|h| h.func.as_deref()), Some("multi_finalize"));
     let one = parse_recipe(&t.store(), &format!("virtual:native:{file}"), &appends, None, &NoSignatures).unwrap();
     assert_eq!(get(&one.store, "PN"), "test-native");
     assert_eq!(realfn("mc:m:virtual:multi:lib32:/f.bb"), ("/f.bb", "multi:lib32", "m"));
