@@ -3,7 +3,7 @@
 use crate::bridge::fire;
 use crate::commands::{Names, run, set_build_variables};
 use crate::graphs::{Metadata, default_task, told};
-use crate::parsing::{BaseHashes, python_error, tell_failure};
+use crate::parsing::{BaseHashes, python_error, tell_cache, tell_failure};
 use crate::session::Session;
 use hz_data::DataStore;
 use hz_events::{level, log};
@@ -68,6 +68,7 @@ pub fn build(session: &mut Session, pattern: &str) -> Result<()> {
     let (wanted, variant, mc) = hz_parse::realfn(pattern);
     let file = matching(session, wanted, mc)?;
     set_build_variables(session)?;
+    tell_cache(&session.config)?;
     let config = config_of(session, mc)?;
     let layer = session.layer_of(&file, mc);
     let request = RecipeRequest { file: &file, appends: &[], mc, layer: layer.as_deref(), only: None };

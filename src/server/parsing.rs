@@ -117,6 +117,15 @@ pub fn cache_dir(store: &DataStore) -> Result<PathBuf> {
     Ok(PathBuf::from(&*dir))
 }
 
+/// Says how many recipes the cache of this configuration knows, for a command that parses one recipe
+/// in any case.
+pub fn tell_cache(config: &Configuration) -> Result<()> {
+    let data = config.data();
+    let known = RecipeCache::open(&cache_dir(data)?.join("hitzeleiter-recipes"), &cache_key(config)).len();
+    fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
+    fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)
+}
+
 /// Parses everything. `stop` is asked now and then; true ends it with [`Error::Handled`].
 pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn Fn() -> bool) -> Result<Parsed> {
     let data = config.data();
