@@ -51,8 +51,7 @@ pub fn recipe_sets(session: &Session) -> Result<RecipeSets> {
     let mut expanded: IndexMap<Str, DataStore> = IndexMap::new();
     for (mc, store) in &session.config.mcdata {
         let config = hz_graph::expanded_config(store).map_err(told)?;
-        let names: Vec<Str> = parsed.recipes[mc].iter().filter(|r| r.skipped.is_none()).map(|r| r.mcfn.clone()).collect();
-        let priorities = parsed.collectors[mc].priorities(&names, &parsed.files[mc], store)?;
+        let priorities = &parsed.priorities[mc];
         let mut set = RecipeSet::new(mc.clone());
         for info in &parsed.recipes[mc] {
             set.add(info.clone(), priorities.get(&info.mcfn).copied().unwrap_or(0));

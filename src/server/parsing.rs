@@ -30,6 +30,8 @@ pub struct Parsed {
     pub files: IndexMap<Str, Vec<String>>,
     /// In the order of BBFILE_COLLECTIONS.
     pub layers: Vec<Collection>,
+    /// Of the recipes that are not skipped, per multiconfig.
+    pub priorities: IndexMap<Str, IndexMap<Str, i64>>,
 }
 
 /// Base hashes at the end of a recipe's parsing.
@@ -197,7 +199,13 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn 
         let siggen = known.lock().unwrap_or_else(|e| e.into_inner()).siggen(mcfn)?;
         Some(crate::tasks::signatures(&IndexMap::new(), &siggen))
     }));
-    Ok(Parsed { recipes, collectors, files, layers: collections.to_vec() })
+    // Layers without a recipe are told of here, whatever the command.
+    let mut priorities = IndexMap::new();
+    for (mc, store) in &config.mcdata {
+        let names: Vec<Str> = recipes[mc].iter().filter(|r| r.skipped.is_none()).map(|r| r.mcfn.clone()).collect();
+        priorities.insert(mc.clone(), collectors[mc].priorities(&names, &files[mc], store)?);
+    }
+    Ok(Parsed { recipes, collectors, files, layers: collections.to_vec(), priorities })
 }
 
 fn halted(data: &DataStore) -> Error {

@@ -338,6 +338,11 @@ impl Session {
     pub fn renew(&mut self) -> Result<()> {
         let console = self.data().get_or_empty("BB_CONSOLELOG")?;
         self.config.reset();
+        // The reference goes on with the history of all but the default multiconfig after it has read
+        // them, and so sees there that it tells them the address once more.
+        for (_, store) in self.config.mcdata.iter().filter(|(mc, _)| !mc.is_empty()) {
+            hashserv::tell_again(store)?;
+        }
         if !console.is_empty() {
             self.data().set_var("BB_CONSOLELOG", console, &SetInfo::internal(CONSOLELOG))?;
         }
@@ -349,7 +354,7 @@ impl Session {
         self.renice()?;
         let collections = hz_parse::handle_collections(self.data())?;
         let collectors = self.config.mcdata.keys().map(|mc| (mc.clone(), FileCollector::new(&collections, mc))).collect();
-        self.parsed = Some(Parsed { recipes: IndexMap::new(), collectors, files: IndexMap::new(), layers: collections.clone() });
+        self.parsed = Some(Parsed { recipes: IndexMap::new(), collectors, files: IndexMap::new(), layers: collections.clone(), priorities: IndexMap::new() });
         Ok(collections)
     }
 
