@@ -5,11 +5,17 @@ import logging
 
 import _hz_data
 import _hz_meta
+import bb
 
 logger = logging.getLogger("BitBake.CodeParser")
 
 # Facts of the library functions stand in the engine; nobody else adds any.
 modulecode_deps = {}
+
+
+def update_module_dependencies(d):
+    """Nothing is left to do: `vardepsexclude` flags on the names of library functions are read from
+    the configuration whenever hashes are made."""
 
 
 def bbhash(s):
@@ -64,5 +70,9 @@ class ShellParser:
         self.execs = set()
 
     def parse_shell(self, value):
-        self.execs = _hz_meta.scan_shell(value)
+        try:
+            self.execs = _hz_meta.scan_shell(value)
+        except Exception:
+            bb.error("Error during parse shell code, the last 5 lines are:\n%s" % "\n".join(value.split("\n")[-5:]))
+            raise
         return self.execs

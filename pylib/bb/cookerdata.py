@@ -1,9 +1,27 @@
 """Finding and reading configuration files."""
 
+import functools
+import logging
 import os
 
 import bb
 import bb.parse
+
+parselog = logging.getLogger("BitBake.Parsing")
+
+
+def catch_parse_error(func):
+    """Decorator: whatever goes wrong with the file named first is told, and is then handled."""
+
+    @functools.wraps(func)
+    def wrapped(fn, *args):
+        try:
+            return func(fn, *args)
+        except Exception as error:
+            parselog.critical("Unable to parse %s" % fn, exc_info=error)
+            raise bb.BBHandledException() from error
+
+    return wrapped
 
 
 def findConfigFile(configfile, data):
@@ -27,6 +45,7 @@ def findTopdir():
     return os.path.abspath(os.getcwd())
 
 
+@catch_parse_error
 def parse_config_file(fn, data, include=True):
     """Reads a configuration file into a store."""
     return bb.parse.handle(fn, data, include, baseconfig=True)

@@ -1,5 +1,6 @@
 """Functions on data stores."""
 
+import hashlib
 import sys
 
 import _hz_data
@@ -99,3 +100,51 @@ def inherits_class(klass, d):
     """Has a class been inherited?"""
     name = "/%s.bbclass" % klass
     return any(file.endswith(name) for file in d.getVar("__inherit_cache", False) or [])
+
+
+# -- What signatures are made of
+
+
+def _dependencies(d, tasks, ignored_vars):
+    """({name: names it depends on}, {name: what enters the hash}) of tasks and all they lead to."""
+    import _hz_siggen
+
+    view = d.createCopy()
+    view.setVar("__BBTASKS", list(tasks))
+    names, values = _hz_siggen.base_signatures(view, d.getVar("FILE", False) or "", set(ignored_vars))[2:]
+    return {name: set(found) for name, found in names.items()}, values
+
+
+def build_dependencies(key, keys, mod_funcs, shelldeps, varflagsexcl, ignored_vars, d, codeparsedata):
+    """What one variable depends on, and what of it enters hashes. The names among which to choose and
+    the exported ones are those of the store."""
+    names, values = _dependencies(d, [key], ignored_vars)
+    return names[key], values[key]
+
+
+def generate_dependencies(d, ignored_vars):
+    """The tasks, what every variable they lead to depends on, and what of it enters hashes."""
+    tasks = d.getVar("__BBTASKS", False) or []
+    names, values = _dependencies(d, tasks, ignored_vars)
+    return tasks, names, values
+
+
+def generate_dependency_hash(tasklist, gendeps, lookupcache, ignored_vars, fn):
+    """Per task the set of all names it depends on, and the base hash by `FILE:TASK`."""
+    taskdeps, basehash = {}, {}
+    for task in tasklist:
+        text = lookupcache[task]
+        if text is None:
+            bb.error("Task %s from %s seems to be empty?!" % (task, fn))
+            text = ""
+        found, pending = set(), [task]
+        while pending:
+            fresh = gendeps[pending.pop()] - found
+            found |= fresh
+            pending.extend(fresh)
+        for name in sorted(found):
+            value = lookupcache[name]
+            text += name if value is None else name + str(value)
+        basehash[fn + ":" + task] = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        taskdeps[task] = frozenset(found)
+    return taskdeps, basehash

@@ -24,7 +24,9 @@ fn parsed(source: &str) -> Result<ruff_python_ast::ModModule, Diagnostic> {
         if message == "missing closing quote in string literal" {
             message = format!("unterminated string literal (detected at line {line})");
         }
-        Diagnostic::error(message).via(source.lines().nth(line - 1).unwrap_or_default().trim().to_string(), None)
+        let text = source.lines().nth(line - 1).unwrap_or_default().trim().to_string();
+        // Whoever knows the file adds it.
+        Diagnostic::error(message).via(text, Some(hz_diagnostics::Place::new("", line as u32)))
     })
 }
 

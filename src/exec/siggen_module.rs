@@ -16,7 +16,6 @@ mod _hz_siggen {
     use hz_python::convert::{text_of, to_python, to_value};
     use hz_python::errors::from_data;
     use hz_python::store::unwrap;
-    use hz_siggen::deps::SignatureCause;
     use hz_siggen::sigdata::RunData;
     use hz_siggen::{Colors, FileChecksums, RecipeSignatures, Rules, SigData, TaskInputs, VarVal};
     use indexmap::IndexMap;
@@ -75,13 +74,13 @@ mod _hz_siggen {
     // -- Base hashes
 
     fn signature_error(error: hz_siggen::SignatureError, vm: &VirtualMachine) -> PyBaseExceptionRef {
-        match error.cause {
-            SignatureCause::Data(cause) => from_data(vm, cause),
-            SignatureCause::Code(_) => {
-                let message = error.to_string();
-                vm.new_exception_msg(vm.ctx.exceptions.syntax_error.to_owned(), message.into())
-            }
+        if let Some(report) = error.report() {
+            hz_events::log(hz_events::level::ERROR, "Main", report);
         }
+        if let Some(warning) = error.warning() {
+            hz_events::log(hz_events::level::WARNING, "Main", warning);
+        }
+        from_data(vm, error.exception())
     }
 
     /// ({task: base hash}, {task: names}, {name: names}, {name: value}) of a finished recipe.

@@ -8,7 +8,7 @@ use crate::inherit::inherit;
 use crate::origins;
 use crate::paths::{absolute, cwd, dir_name, exists, file_depends, join, unseen};
 use crate::recipe::register_handlers;
-use hz_data::{ClassEvent, DataStore, Origin, RENAMED, Read, Runtime, SetInfo, StoreObject, Value};
+use hz_data::{ClassEvent, DataError, DataStore, Origin, RENAMED, Read, Runtime, SetInfo, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
@@ -141,12 +141,12 @@ fn initial_store(request: &ConfigRequest) -> Result<DataStore> {
     }
     let saved = DataStore::new(request.runtime.clone());
     for (name, value) in &request.env {
+        saved.set_var(name, value.as_str(), &quiet)?;
         if let Some((_, new)) = RENAMED.iter().find(|(old, _)| old == name) {
             let message = format!("Shell environment variable {name} has been renamed to {new}");
             request.runtime.log(level::ERROR, "", &message);
             return Err(fatal(&base, "Exiting to allow enviroment variables to be corrected"));
         }
-        saved.set_var(name, value.as_str(), &quiet)?;
     }
     let approved = approved_variables(&request.env);
     let approved: Vec<&str> = approved.iter().map(String::as_str).collect();
@@ -208,16 +208,28 @@ fn parse_all(
 fn told(store: &DataStore, file: &str, result: Result<()>) -> Result<()> {
     let Err(e) = result else { return Ok(()) };
     let Some(d) = e.to_diagnostic() else { return Err(Error::Handled) };
+    // The place goes in front, unless the error names it; then Python's frames, and the error.
     let mut text = match &d.place {
-        Some(p) if !d.message.contains(&p.to_string()) => format!("Unable to parse {file}\n{p}: {}", d.message),
-        _ => format!("Unable to parse {file}\n{}", d.message),
+        Some(p) if !d.message.contains(&p.to_string()) => format!("Unable to parse {p}"),
+        _ => format!("Unable to parse {file}"),
     };
-    for (what, place) in &d.chain {
+    if !d.chain.is_empty() {
+        text.push_str("\nTraceback (most recent call last):");
+    }
+    for (what, place) in d.chain.iter().rev() {
         match place {
-            Some(p) => text.push_str(&format!("\n  {what} ({p})")),
+            Some(p) => text.push_str(&format!("\n  File \"{}\", line {}, {what}", p.file, p.line)),
             None => text.push_str(&format!("\n  {what}")),
         }
     }
+    let class = match &e {
+        Error::Parse(_) => "bb.parse.ParseError: ",
+        Error::File { not_found: true, .. } => "FileNotFoundError: ",
+        Error::File { .. } => "OSError: ",
+        Error::Data(e, _) if matches!(**e, DataError::Expansion { .. }) => "bb.data_smart.ExpansionError: ",
+        _ => "",
+    };
+    text.push_str(&format!("\n{class}{}", d.message));
     log(store, level::CRITICAL, &text);
     Err(Error::Handled)
 }
@@ -456,7 +468,8 @@ fn check_renamed(data: &DataStore) -> Result<()> {
             places.push(String::new());
         }
         for place in places {
-            data.runtime().log(level::ERROR, "", &format!("{text}{place}"));
+            // As where it is set: shown once, whoever says it.
+            data.runtime().log(level::ERRORONCE, "Main", &format!("{text}{place}"));
         }
     }
     if issues { Err(Error::Handled) } else { Ok(()) }

@@ -96,18 +96,19 @@ pub(crate) mod level {
     pub const DEBUG2: u32 = 9;
     pub const DEBUG: u32 = 10;
     pub const WARNING: u32 = 30;
+    pub const ERRORONCE: u32 = 39;
     pub const ERROR: u32 = 40;
     pub const CRITICAL: u32 = 50;
 }
 
 /// `bb.warn`.
 pub(crate) fn warn(store: &DataStore, message: &str) {
-    store.runtime().log(level::WARNING, "", message);
+    store.runtime().log(level::WARNING, "Main", message);
 }
 
 /// `bb.fatal`: tells, and gives the error to return.
 pub(crate) fn fatal(store: &DataStore, message: &str) -> Error {
-    store.runtime().log(level::ERROR, "", message);
+    store.runtime().log(level::CRITICAL, "Main", message);
     Error::Handled
 }
 

@@ -16,8 +16,11 @@ pub(crate) fn add_fragments(
     }
     let fragments = store.get_or_empty(variable)?;
     let layers = store.get_or_empty("BBLAYERS")?;
-    let flagged = store.get_or_empty(flagged)?;
-    let builtin = store.get_or_empty(builtin)?;
+    let set = |name: &str| match store.get(name)? {
+        Some(value) => Ok(value),
+        None => Err(Error::parse(format!("addfragments reads {name}, which is not set"), file, line)),
+    };
+    let (flagged, builtin) = (set(flagged)?, set(builtin)?);
     // prefix -> variable; a word of another shape is an error of the metadata.
     let mut builtins: Vec<(&str, &str)> = Vec::new();
     for word in hz_versions::words(&builtin) {

@@ -6,7 +6,7 @@ use crate::eval::eval;
 use crate::origins;
 use crate::paths::{list, resolve_file, unseen};
 use crate::statements::load;
-use hz_data::{DataStore, SetInfo, Value};
+use hz_data::{DataError, DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_syntax::Grammar;
 use std::cell::Cell;
@@ -25,7 +25,7 @@ struct Depth;
 impl Depth {
     fn enter() -> Result<Depth> {
         if DEPTH.get() >= MAX_DEPTH {
-            return Err(Error::Other("maximum recursion depth exceeded".into()));
+            return Err(DataError::python("RecursionError", "maximum recursion depth exceeded").into());
         }
         DEPTH.set(DEPTH.get() + 1);
         Ok(Depth)

@@ -8,7 +8,7 @@ use crate::origins;
 use crate::paths::{Dependency, dependencies, file_depends, list, unseen};
 use crate::tasks::collect_task_deps;
 use hz_cache::SiggenInfo;
-use hz_data::{ClassEvent, DataStore, SetInfo, Value};
+use hz_data::{ClassEvent, DataError, DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -371,9 +371,10 @@ fn map_virtual_providers(tasks: &[Str], store: &DataStore) -> Result<()> {
                 } else {
                     ("too many", String::new())
                 };
-                return Err(Error::Other(format!(
-                    "ValueError: {problem} values to unpack (expected 2{count}) in {task}[depends]: '{entry}'"
-                )));
+                return Err(DataError::python("ValueError", format!(
+                    "{problem} values to unpack (expected 2{count}) in {task}[depends]: '{entry}'"
+                ))
+                .into());
             };
             if virtuals.contains(&recipe) {
                 let preferred = store.get(&format!("PREFERRED_PROVIDER_{recipe}"))?;

@@ -68,7 +68,9 @@ pub(crate) fn load(
         Error::parse(message, name, line)
     })?;
     let parsed = parse(&text, Options { file: name, grammar, baseconfig });
-    for w in &parsed.warnings {
+    // Nobody reads beyond the first error.
+    let last = parsed.error().map_or(u32::MAX, |e| 1 + text[..e.span.end].trim_end_matches('\n').matches('\n').count() as u32);
+    for w in parsed.warnings.iter().filter(|w| w.line <= last) {
         if w.parser {
             log(store, level::WARNING, &w.message);
         } else {

@@ -96,7 +96,7 @@ pub fn eval_in_vm(store: &DataStore, text: &str) -> Result<Value, RuntimeError> 
 
 fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
     crate::enter(|vm| {
-        in_vm(vm, inline, store, text).map_err(|error| {
+        in_vm(vm, inline, store, text, var).map_err(|error| {
             let mut error = to_runtime(vm, error);
             if let RuntimeError::Python(found) = &mut error {
                 for frame in found.frames.iter_mut().filter(|frame| &*frame.file == "<expansion>") {
@@ -111,12 +111,16 @@ fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<
     })
 }
 
-fn in_vm(vm: &VirtualMachine, inline: &Inline, store: &DataStore, text: &str) -> PyResult<Value> {
+fn in_vm(vm: &VirtualMachine, inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> PyResult<Value> {
     let code = match inline.code.get() {
         Some(code) => code.clone(),
         None => {
             let text = text.trim();
-            let code = vm.compile(text, Mode::Eval, "<expansion>").map_err(|error| error.into_pyexception(vm, Some(text)))?;
+            // A text that does not compile is told of under the variable's name.
+            let code = vm.compile(text, Mode::Eval, "<expansion>").or_else(|_| {
+                let name = var.map_or_else(|| "<expansion>".to_string(), |var| format!("Var <{var}>"));
+                vm.compile(text, Mode::Eval, &name).map_err(|error| crate::metadata::syntax_error(vm, error.into_pyexception(vm, Some(text))))
+            })?;
             inline.code.get_or_init(|| code).clone()
         }
     };

@@ -64,6 +64,19 @@ static CODES: Mutex<Option<Codes>> = Mutex::new(None);
 /// Function name -> what defined it last, and the function.
 static ACTIVE: Mutex<Option<FxHashMap<Str, (u64, PyObjectRef)>>> = Mutex::new(None);
 
+/// The exception for a text that does not compile, in the words of CPython where ours differ.
+pub fn syntax_error(vm: &VirtualMachine, exception: PyBaseExceptionRef) -> PyBaseExceptionRef {
+    let message = exception.as_object().get_attr("msg", vm).and_then(|m| m.try_into_value::<String>(vm));
+    let wanted = match message.as_deref() {
+        Ok("unexpected indentation") => "unexpected indent",
+        Ok(message) if message.starts_with("invalid syntax. Is this intended") => "invalid syntax",
+        _ => return exception,
+    };
+    // Without it the text is merely worded otherwise.
+    let _ = exception.as_object().set_attr("msg", vm.ctx.new_str(wanted), vm);
+    exception
+}
+
 /// Compiles `text` as it stands after line `line` of `file`.
 pub fn compile(vm: &VirtualMachine, text: &str, file: &str, line: u32, mode: Mode) -> PyResult<PyRef<PyCode>> {
     let key = (digest((text, file, line, matches!(mode, Mode::Eval))), text.len());
@@ -77,7 +90,7 @@ pub fn compile(vm: &VirtualMachine, text: &str, file: &str, line: u32, mode: Mod
         padded = format!("{}{text}", "\n".repeat(line as usize));
         &padded
     };
-    let code = vm.compile(source, mode, file).map_err(|error| error.into_pyexception(vm, Some(source)))?;
+    let code = vm.compile(source, mode, file).map_err(|error| syntax_error(vm, error.into_pyexception(vm, Some(source))))?;
     CODES.lock().get_or_insert_default().insert(key, code.clone());
     Ok(code)
 }

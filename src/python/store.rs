@@ -570,9 +570,11 @@ pub mod _hz_data {
         }
 
         #[pymethod(name = "_names")]
-        fn names(zelf: &Py<Self>, vm: &VirtualMachine) -> PyObjectRef {
+        fn names(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult {
+            // Which override variants are active decides what is there.
+            zelf.store().overrides().map_err(|error| crate::errors::from_data(vm, error))?;
             let names = zelf.store().keys().iter().map(|name| vm.ctx.new_str(&**name).into()).collect();
-            vm.ctx.new_list(names).into()
+            Ok(vm.ctx.new_list(names).into())
         }
 
         #[pymethod(name = "_local_names")]

@@ -1,9 +1,7 @@
 //! Calls from the cooker into the Python side: modules of `bb`, events, and errors on the way back.
 
 use hz_data::{DataStore, RuntimeError};
-use hz_parse::Error;
-use hz_python::errors::{from_runtime, to_runtime};
-use rustpython_vm::builtins::{PyBaseException, PyBaseExceptionRef};
+use hz_python::errors::to_runtime;
 use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
 
 /// Runs `f` in the VM; what it raises becomes a runtime error.
@@ -48,29 +46,6 @@ pub fn text(vm: &VirtualMachine, text: &str) -> PyObjectRef {
 /// A Python int.
 pub fn number(vm: &VirtualMachine, n: usize) -> PyObjectRef {
     vm.ctx.new_int(n).into()
-}
-
-/// The Python exception for a parsing error.
-pub fn raised(vm: &VirtualMachine, error: Error) -> PyBaseExceptionRef {
-    let parse = |message: String, file: &str, line: u32| {
-        let made = call(vm, "bb.parse", "ParseError", vec![text(vm, &message), text(vm, file), vm.ctx.new_int(line).into()]);
-        match made.map(|e| e.downcast::<PyBaseException>()) {
-            Ok(Ok(exception)) => exception,
-            Ok(Err(_)) => vm.new_runtime_error("bb.parse.ParseError is no exception"),
-            Err(exception) => exception,
-        }
-    };
-    match error {
-        Error::Handled => from_runtime(vm, &RuntimeError::Handled),
-        Error::Skip(reason) => from_runtime(vm, &RuntimeError::Skip(reason)),
-        Error::Data(e, _) => hz_python::errors::from_data(vm, *e),
-        Error::Python(e, _) => from_runtime(vm, &e),
-        Error::Parse(d) => match &d.place {
-            Some(place) => parse(d.message.clone(), &place.file, place.line),
-            None => parse(d.message.clone(), "", 0),
-        },
-        other => parse(other.to_string(), "", 0),
-    }
 }
 
 /// Tells the user about an error that nobody has told of yet.

@@ -2,9 +2,9 @@
 //! opened and closed by the program; in between its commands run here, in the program's process.
 //! `pylib/bb/_commands.py` makes the reference's commands of these.
 
-use crate::bridge::raised;
 use crate::commands;
 use crate::graphs::{self, RecipeSets};
+use crate::raised::raised;
 use crate::session::{Features, Session, Terminal};
 use crate::{Request, Verb, queries};
 use hz_data::RuntimeError;

@@ -14,6 +14,7 @@ mod modules;
 mod parsing;
 mod program;
 mod queries;
+mod raised;
 mod queue_events;
 mod session;
 mod signals;

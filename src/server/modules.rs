@@ -20,7 +20,7 @@ pub fn definitions() -> Vec<&'static PyModuleDef> {
 #[rustpython_vm::pymodule]
 mod _hz_parse {
     use crate::parsing::BaseHashes;
-    use crate::bridge::raised;
+    use crate::raised::{keep_signatures, raised};
     use rustpython_vm::builtins::PyStrRef;
     use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
 
@@ -42,6 +42,7 @@ mod _hz_parse {
             let variants = hz_parse::handle_recipe(&file, store, &finalise).map_err(|e| raised(vm, e))?;
             let out = vm.ctx.new_dict();
             for variant in variants {
+                keep_signatures(&variant).map_err(|e| raised(vm, e))?;
                 out.set_item(&*variant.name, hz_python::store::wrap(&variant.store, vm)?, vm)?;
             }
             return Ok(out.into());

@@ -60,9 +60,7 @@ impl Finalise for BaseHashes {
         if !self.active {
             return Ok(Signatures::default());
         }
-        let found = base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| {
-            if e.is_skip() { Error::Skip(e.to_string()) } else { Error::Other(e.to_string()) }
-        })?;
+        let found = base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
         Ok(Signatures {
             basehashes: found.basehashes,
             siggen: hz_cache::SiggenInfo { gendeps: found.gendeps, varvals: found.varvals, taskdeps: found.taskdeps },

@@ -64,6 +64,21 @@ pub fn run_program(python: &hz_python::Python, body: impl FnOnce(&VirtualMachine
     status
 }
 
+/// Hands a native log record to Python's logger of that name: a program that attaches handlers to the
+/// `BitBake` loggers sees what the engine says, not only what Python code says.
+fn to_python_logging(record: &hz_events::LogRecord) {
+    hz_python::enter(|vm| {
+        let log = |vm: &VirtualMachine| -> PyResult<()> {
+            let logging = vm.import("logging", 0)?;
+            let logger = vm.call_method(&logging, "getLogger", (record.logger.clone(),))?;
+            vm.call_method(&logger, "log", (record.level, "%s", record.message.clone())).map(drop)
+        };
+        if let Err(error) = log(vm) {
+            vm.print_exception(&error);
+        }
+    });
+}
+
 /// `hitzeleiter python FILE [ARG…]` or `-c CODE [ARG…]`: gives the exit status. 2 when the file
 /// cannot be read.
 pub fn run_script(mut args: Vec<String>) -> i32 {
@@ -85,6 +100,7 @@ pub fn run_script(mut args: Vec<String>) -> i32 {
             }
         },
     };
+    hz_events::set_log_tap(Some(to_python_logging));
     let folder = std::path::Path::new(&file).parent().map(|p| p.to_string_lossy().into_owned());
     run_program(start_python(args, None), |vm| {
         let path = vm.sys_module.get_attr("path", vm)?;

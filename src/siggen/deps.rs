@@ -54,6 +54,56 @@ impl SignatureError {
         Self::code(variable, Diagnostic::error(message))
     }
 
+    /// What is told first, at level ERROR: shell that cannot be scanned, by its last lines.
+    pub fn report(&self) -> Option<&str> {
+        match &self.cause {
+            SignatureCause::Code(cause) if cause.message.starts_with("Error during parse shell code") => Some(&cause.message),
+            _ => None,
+        }
+    }
+
+    /// The warning that goes before the exception, with the exception as Python shows it; None where
+    /// nothing is to be told: outside of any variable, and of recipes that skip themselves.
+    pub fn warning(&self) -> Option<String> {
+        if self.variable.is_empty() || self.is_skip() {
+            return None;
+        }
+        let text = |t: &str| Value::str(t).repr();
+        let of = |e: &RuntimeError| match e {
+            RuntimeError::Python(e) => format!("{}({})", short(&e.class), if e.message.is_empty() { String::new() } else { text(&e.message) }),
+            RuntimeError::Skip(reason) => format!("SkipRecipe({})", text(reason)),
+            RuntimeError::Handled => "BBHandledException()".into(),
+        };
+        let shown = match self.exception() {
+            DataError::Expansion { var, expression, cause, .. } => {
+                let var = if var.is_empty() { "None".into() } else { text(&var) };
+                format!("ExpansionError({var}, {}, {})", text(&expression), of(&cause))
+            }
+            DataError::Runtime(e) => of(&e),
+            DataError::Other(e) => format!("Exception({})", text(&e)),
+        };
+        Some(format!("Exception during build_dependencies for {}: {shown}", self.variable))
+    }
+
+    /// The exception that leaves parsing.
+    pub fn exception(&self) -> DataError {
+        let cause = match &self.cause {
+            SignatureCause::Data(cause) => return cause.clone(),
+            SignatureCause::Code(cause) => cause,
+        };
+        if self.report().is_some() {
+            // An open quotation is an exception without a text of its own.
+            let why = cause.chain.first().map_or("", |(why, _)| why.as_str());
+            let open = why.contains("is not closed");
+            return DataError::python(if open { "NeedMore" } else { "ShellSyntaxError" }, if open { "" } else { why });
+        }
+        let (class, message) = match cause.message.split_once(": ") {
+            Some((class, message)) if class.ends_with("Error") && class.chars().all(char::is_alphanumeric) => (class, message),
+            _ => ("SyntaxError", cause.message.as_str()),
+        };
+        DataError::python(class, message)
+    }
+
     /// The recipe wants to be skipped: nothing is to be told.
     pub fn is_skip(&self) -> bool {
         matches!(
@@ -83,6 +133,10 @@ impl std::fmt::Display for SignatureError {
 }
 impl std::error::Error for SignatureError {}
 
+fn short(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}
+
 type Result<T> = std::result::Result<T, SignatureError>;
 
 /// BitBake's idea of a boolean word.
@@ -91,7 +145,7 @@ fn is_yes(value: Option<&Value>, name: &str) -> Result<bool> {
         Some(Value::Str(text)) if !text.is_empty() => match text.to_lowercase().as_str() {
             "y" | "yes" | "1" | "true" => Ok(true),
             "n" | "no" | "0" | "false" => Ok(false),
-            _ => Err(SignatureError::other(name, format!("Invalid value for to_boolean: {text}"))),
+            _ => Err(SignatureError::other(name, format!("ValueError: Invalid value for to_boolean: {text}"))),
         },
         other => Ok(other.is_some_and(Value::is_true)),
     }
@@ -313,7 +367,7 @@ impl<'a> Walk<'a> {
             return self.build_flag(&name);
         }
         if name.is_empty() {
-            return Err(SignatureError::other(&name, "IndexError('string index out of range')"));
+            return Err(SignatureError::other(&name, "IndexError: string index out of range"));
         }
         self.build_variable(&name)
     }
@@ -354,7 +408,15 @@ impl<'a> Walk<'a> {
             if set("python") {
                 let body = self.code_store.get_raw(name);
                 let body = body.filter(Value::is_true).map(|v| v.to_text()).unwrap_or_default_text();
-                let refs = hz_codeparser::python(&body).map_err(|e| SignatureError::code(name, e))?;
+                let refs = hz_codeparser::python(&body).map_err(|mut e| {
+                    if let Some((_, Some(place))) = e.chain.first() {
+                        let before: u32 = words("lineno").trim().parse().unwrap_or(0);
+                        let file = words("filename");
+                        let file = file.rsplit('/').next().unwrap_or_default();
+                        e.message = format!("{} ({file}, line {})", e.message, before + place.line);
+                    }
+                    SignatureError::code(name, e)
+                })?;
                 self.refer(&mut deps, &refs.references);
                 self.call(&mut deps, &refs.execs);
                 text = body.to_string();

@@ -163,6 +163,26 @@ fn a_recipe_that_cannot_be_scanned_says_so() {
         "Exception during build_dependencies for do_x: Error during parse shell code, the last 5 lines are:"
     );
     assert!(!error.is_skip());
+    assert!(error.report().unwrap().starts_with("Error during parse shell code"));
+    assert_eq!(error.warning().unwrap(), "Exception during build_dependencies for do_x: ShellSyntaxError('Unexpected EOF')");
+    assert_eq!(error.exception().to_string(), "Unexpected EOF");
+    d.set_var("do_x", "\techo \"open\n", &info).unwrap();
+    let error = base_signatures(&d, "x.bb", &LibrarySignatures::default(), &Rules::default()).unwrap_err();
+    assert_eq!(error.warning().unwrap(), "Exception during build_dependencies for do_x: NeedMore()");
+}
+
+#[test]
+fn python_that_does_not_compile_is_told_with_its_place() {
+    let d = store();
+    let info = SetInfo::default();
+    d.set_var("__BBTASKS", Value::List(Arc::new(vec!["do_x".into()])), &info).unwrap();
+    d.set_var("do_x", "    a = 1\n    b = (\n", &info).unwrap();
+    for (flag, value) in [("func", "1"), ("python", "1"), ("filename", "/r/x.bb"), ("lineno", "7")] {
+        d.set_flag("do_x", flag, value, &info).unwrap();
+    }
+    let error = base_signatures(&d, "x.bb", &LibrarySignatures::default(), &Rules::default()).unwrap_err();
+    assert!(error.exception().to_string().contains("(x.bb, line "), "{}", error.exception());
+    assert_eq!(error.report(), None);
 }
 
 #[test]

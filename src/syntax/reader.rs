@@ -186,6 +186,14 @@ impl<'o> RecipeReader<'o> {
 
             let comment = line.text.starts_with('#');
             if let Some(first) = residue.first() {
+                if first.is_empty() {
+                    // The reference looks at the first character of the first continued line.
+                    let message = "a backslash with nothing in front of it begins a continued line";
+                    let span = residue_span.start..line.end;
+                    self.error(parse_error(message, file, line.number - residue.len() as u32), span);
+                    residue.clear();
+                    continue;
+                }
                 let residue_comment = first.starts_with('#');
                 if comment && !residue_comment {
                     let message = format!(

@@ -36,6 +36,15 @@ fn check(path: &Path, got: &str) {
 }
 
 #[test]
+fn a_backslash_alone_begins_no_continued_line() {
+    let options = Options { file: "x.bb", grammar: Grammar::Recipe, baseconfig: false };
+    let parsed = parse("A = \"1\"\n\\\nB = \"2\"\n", options);
+    assert_eq!(parsed.error().unwrap().diagnostic.place.as_ref().unwrap().line, 2);
+    // At the end of the file nothing follows.
+    assert!(parse("\\\n", options).error().is_none_or(|e| e.diagnostic.message.contains("Unparsed lines")));
+}
+
+#[test]
 fn accepted_files() {
     let files = corpus("ok");
     assert!(!files.is_empty());

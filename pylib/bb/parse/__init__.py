@@ -105,8 +105,8 @@ def get_file_depends(d):
 
 
 def supports(fn, data):
-    """Is this a file we can read?"""
-    return os.path.splitext(fn)[1] in (".bb", ".bbclass", ".inc", ".conf", ".bbappend")
+    """Is this a file we can read? An append is read with its recipe, not by itself."""
+    return 1 if os.path.splitext(fn)[1] in (".bb", ".bbclass", ".inc", ".conf") else 0
 
 
 def handle(fn, data, include=0, baseconfig=False):
