@@ -5,7 +5,6 @@ import logging
 
 import _hz_data
 import _hz_meta
-import bb
 
 logger = logging.getLogger("BitBake.CodeParser")
 
@@ -70,9 +69,5 @@ class ShellParser:
         self.execs = set()
 
     def parse_shell(self, value):
-        try:
-            self.execs = _hz_meta.scan_shell(value)
-        except Exception:
-            bb.error("Error during parse shell code, the last 5 lines are:\n%s" % "\n".join(value.split("\n")[-5:]))
-            raise
+        self.execs = _hz_meta.scan_shell(value)
         return self.execs

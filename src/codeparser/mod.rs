@@ -95,6 +95,38 @@ fn visitor_of(name: &str) -> Option<Visitor> {
     VISITORS.read().as_ref()?.get(name).cloned()
 }
 
+/// The exception with which the reference ends a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Dotted; without a module for Python's own classes.
+    pub class: String,
+    pub message: String,
+    /// The error that is logged before.
+    pub logged: Option<String>,
+}
+
+/// What the reference raises for a problem that a scan gave.
+pub fn raised(problem: &Diagnostic) -> Raised {
+    let known = |text: &str| {
+        let (class, message) = text.split_once(": ")?;
+        let class = match class {
+            "ShellSyntaxError" => "bb.pysh.sherrors.ShellSyntaxError",
+            "NeedMore" => "bb.pysh.pyshlex.NeedMore",
+            class if class.ends_with("Error") && class.bytes().all(|c| c.is_ascii_alphabetic()) => class,
+            _ => return None,
+        };
+        Some((class.to_string(), message.to_string()))
+    };
+    if let Some((class, message)) = known(&problem.message) {
+        return Raised { class, message, logged: None };
+    }
+    if let Some((class, message)) = problem.chain.first().and_then(|(what, _)| known(what)) {
+        let logged = (!problem.message.is_empty()).then(|| problem.message.clone());
+        return Raised { class, message, logged };
+    }
+    Raised { class: "SyntaxError".into(), message: problem.message.clone(), logged: None }
+}
+
 /// Scans a Python body (function body text as stored in a variable, or an inline expression).
 /// Results are cached by text.
 ///

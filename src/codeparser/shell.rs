@@ -6,7 +6,7 @@
 //! that begin with `$` are not counted, and `eval` reads its arguments as a script.
 
 use crate::shell_grammar::{Role, Word, parse};
-use crate::shell_lexer::{explain, tokens};
+use crate::shell_lexer::{explain_word, tokens};
 use crate::shell_words::{Kind, Piece, pieces, written};
 use crate::{Diagnostic, ShellRefs, Str};
 use std::collections::BTreeSet;
@@ -26,6 +26,7 @@ struct Scan {
     computed: Vec<Str>,
 }
 
+/// The reference tells of a script it cannot read before it raises.
 fn refused(text: &str, cause: String) -> Diagnostic {
     let lines: Vec<&str> = text.split('\n').collect();
     let tail = lines[lines.len().saturating_sub(5)..].join("\n");
@@ -35,7 +36,7 @@ fn refused(text: &str, cause: String) -> Diagnostic {
 impl Scan {
     fn script(&mut self, text: &str, depth: usize) -> Result<(), Diagnostic> {
         if depth > 100 {
-            return Err(refused(text, "command substitutions are nested too deeply".into()));
+            return Err(Diagnostic::error("").via("RecursionError: maximum recursion depth exceeded", None));
         }
         let script = tokens(text).and_then(parse).map_err(|cause| refused(text, cause))?;
         self.functions.extend(script.functions);
@@ -50,7 +51,7 @@ impl Scan {
         while at < words.len() {
             let word = words[at].clone();
             if word.text.bytes().any(|c| matches!(c, b'$' | b'`' | b'\\' | b'"' | b'\'')) {
-                let parts = pieces(word.text.as_bytes()).map_err(|e| refused(&word.text, explain(e)))?;
+                let parts = pieces(word.text.as_bytes()).map_err(|e| Diagnostic::error("").via(explain_word(e), None))?;
                 let mut substituted = false;
                 for inner in substitutions(&parts) {
                     let mut command = Vec::new();

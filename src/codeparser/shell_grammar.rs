@@ -76,9 +76,14 @@ impl Parser {
 
     fn unexpected(&self) -> String {
         match self.tokens.get(self.at) {
-            None => "Unexpected EOF".into(),
-            Some(token) if token.kind == Tk::Newline => "unexpected end of line".into(),
-            Some(token) => format!("unexpected '{}'", token.text),
+            None => "ShellSyntaxError: Unexpected EOF".into(),
+            Some(token) => {
+                let mut text = format!("ShellSyntaxError: {}\nfollowed by:\n", token.shown());
+                for token in self.tokens.iter().skip(self.at + 1).take(5) {
+                    text.push_str(&format!("  {}\n", token.shown()));
+                }
+                text
+            }
         }
     }
 
@@ -146,7 +151,7 @@ impl Parser {
     fn command(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > 300 {
-            return Err("commands are nested too deeply".into());
+            return Err("RecursionError: maximum recursion depth exceeded".into());
         }
         use Tk::*;
         match self.peek() {
@@ -162,7 +167,7 @@ impl Parser {
                 self.newlines();
                 self.compound()?;
                 if self.redirection()? {
-                    return Err("functions redirections lists are not implemented".into());
+                    return Err("NotImplementedError: functions redirections lists are not implemented".into());
                 }
             }
             _ => self.simple()?,
@@ -241,7 +246,7 @@ impl Parser {
                 None => return Ok(()),
             };
             if !starts_command(self.peek()) {
-                return if background { Err("a list that ends in & is not implemented".into()) } else { Ok(()) };
+                return if background { Err("NotImplementedError: ".into()) } else { Ok(()) };
             }
         }
     }
@@ -286,7 +291,7 @@ impl Parser {
                 self.word().ok_or_else(|| self.unexpected())?;
                 self.newlines();
                 if !self.take(Tk::In) {
-                    return Err("\"in\" omission is not implemented".into());
+                    return Err("NotImplementedError: \"in\" omission is not implemented".into());
                 }
                 let mut items = Vec::new();
                 while let Some(text) = self.word() {

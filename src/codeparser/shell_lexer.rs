@@ -47,6 +47,56 @@ pub struct Token {
     pub text: String,
 }
 
+impl Token {
+    /// How the reference's messages show a token.
+    pub fn shown(&self) -> String {
+        use Tk::*;
+        let kind = match self.kind {
+            Word => "TOKEN",
+            Newline => "NEWLINE",
+            IoNumber => "IO_NUMBER",
+            Assignment => "ASSIGNMENT_WORD",
+            HereName => "HERENAME",
+            AndIf => "AND_IF",
+            OrIf => "OR_IF",
+            DoubleSemi => "DSEMI",
+            Semi => "COMMA",
+            Amp => "AMP",
+            Pipe => "PIPE",
+            Open => "LPARENS",
+            Close => "RPARENS",
+            HereDoc if self.text == "<<-" => "DLESSDASH",
+            HereDoc => "DLESS",
+            Redirect => match self.text.as_str() {
+                ">>" => "DGREAT",
+                "<&" => "LESSAND",
+                ">&" => "GREATAND",
+                "<>" => "LESSGREAT",
+                ">|" => "CLOBBER",
+                "<" => "LESS",
+                _ => "GREATER",
+            },
+            If => "If",
+            Then => "Then",
+            Else => "Else",
+            Elif => "Elif",
+            Fi => "Fi",
+            Do => "Do",
+            Done => "Done",
+            Case => "Case",
+            Esac => "Esac",
+            While => "While",
+            Until => "Until",
+            For => "For",
+            LBrace => "Lbrace",
+            RBrace => "Rbrace",
+            Bang => "Bang",
+            In => "In",
+        };
+        format!("LexToken({kind},{},0,0)", hz_diagnostics::python_repr(&self.text))
+    }
+}
+
 /// What a token is before it is classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Raw {
@@ -157,11 +207,21 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(lexer.out)
 }
 
+/// What the reference raises where the text ends within a quotation, and so on: class and message,
+/// as all errors of the shell scan.
 pub fn explain(error: WordError) -> String {
     match error {
-        WordError::Unterminated => "a quotation or expansion is not closed".into(),
-        WordError::Arithmetic => "$((…)) is not supported".into(),
-        WordError::TooDeep => "quotations are nested too deeply".into(),
+        WordError::Unterminated => "NeedMore: ".into(),
+        WordError::Arithmetic => "NotImplementedError: $((".into(),
+        WordError::TooDeep => "RecursionError: maximum recursion depth exceeded".into(),
+    }
+}
+
+/// The same for a word that was a token already; there the reference forgot to name it.
+pub fn explain_word(error: WordError) -> String {
+    match error {
+        WordError::Unterminated => "ShellSyntaxError: Invalid token \"%s\"".into(),
+        other => explain(other),
     }
 }
 
@@ -215,7 +275,7 @@ impl Lexer<'_> {
                     let length = match memchr::memchr(b'\n', rest) {
                         Some(length) => length,
                         None if rest.is_empty() => 0,
-                        None => return Err("a comment on the last line wants a newline after it".into()),
+                        None => return Err("NeedMore: ".into()),
                     };
                     self.current.extend_from_slice(&rest[..length]);
                     self.at += 1 + length;
@@ -230,7 +290,7 @@ impl Lexer<'_> {
                 }
             }
         }
-        if self.here.is_some() { Err("missing here-document delimiter".into()) } else { Ok(()) }
+        if self.here.is_some() { Err("ShellSyntaxError: missing here-document delimiter".into()) } else { Ok(()) }
     }
 
     /// Reads the text of the announced here-document, then hands on what stood after its name.
@@ -238,10 +298,10 @@ impl Lexer<'_> {
         let here = self.here.take().expect("a document is announced");
         let name = here.name.clone().unwrap_or_default();
         if name.is_empty() {
-            return Err("invalid here-document delimiter".into());
+            return Err("ShellSyntaxError: invalid here document delimiter ".into());
         }
         if self.at >= self.text.len() {
-            return Err("the here-document has no text".into());
+            return Err("NeedMore: ".into());
         }
         let mut content = Vec::new();
         loop {
@@ -288,10 +348,10 @@ impl Lexer<'_> {
         if let Some(here) = &mut self.here {
             if here.name.is_none() {
                 if raw != Raw::Word {
-                    return Err(format!("expecting here-document name, got '{}'", String::from_utf8_lossy(&text)));
+                    return Err(format!("ShellSyntaxError: expecting here-document name, got '{}'", String::from_utf8_lossy(&text)));
                 }
                 let mut name = Vec::new();
-                unquoted(&pieces(&text).map_err(explain)?, &mut name);
+                unquoted(&pieces(&text).map_err(explain_word)?, &mut name);
                 here.name = Some(name);
                 raw = Raw::HereName;
             } else {

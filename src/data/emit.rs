@@ -169,7 +169,7 @@ pub fn exported_vars(d: &DataStore) -> Result<Vec<(Str, Str)>> {
 /// The commands a shell function calls and its `vardeps`.
 fn shell_deps(d: &DataStore, function: &str) -> Result<BTreeSet<Str>> {
     let body = d.get_or_empty(function)?;
-    let refs = hz_codeparser::shell(&body).map_err(|problem| DataError::Other(problem.message))?;
+    let refs = hz_codeparser::shell(&body).map_err(|problem| d.code_error(&problem))?;
     let mut deps = refs.execs.clone();
     deps.extend(vardeps(d, function)?);
     Ok(deps)

@@ -1,6 +1,6 @@
 //! How reading or writing the store can fail, worded as the reference words it.
 
-use crate::{PythonError, RuntimeError, Value};
+use crate::{PythonError, RuntimeError, Value, python_repr};
 use std::fmt;
 
 /// A failed read or write.
@@ -54,6 +54,39 @@ impl DataError {
             DataError::Expansion { .. } => "ExpansionError",
             DataError::Runtime(cause) => class_and_text(cause).0,
             DataError::Other(_) => "Exception",
+        }
+    }
+
+    /// `repr(e)` of the exception Python would see, where its only argument is its text.
+    pub fn repr(&self) -> String {
+        // An ExpansionError that Python holds: here only its text is known, which says it all.
+        fn expansion_of(class: &str, text: &str) -> Option<String> {
+            let rest = text.strip_prefix("Failure expanding variable ").filter(|_| class == "ExpansionError")?;
+            let (what, _) = rest.rsplit_once("\nThe variable dependency chain for the failure is: ")?;
+            let (var, rest) = what.split_once(", expression was ")?;
+            let (expression, cause) = rest.split_once(" which triggered exception ")?;
+            let (class, text) = cause.split_once(": ")?;
+            Some(format!("ExpansionError({}, {}, {})", python_repr(var), python_repr(expression), plain(class, text)))
+        }
+        fn plain(class: &str, text: &str) -> String {
+            match class {
+                _ if text.is_empty() => format!("{class}()"),
+                // A KeyError's text is the key's repr already.
+                "KeyError" => format!("KeyError({text})"),
+                _ => format!("{class}({})", python_repr(text)),
+            }
+        }
+        match self {
+            DataError::Expansion { var, expression, cause, .. } => {
+                let (class, text) = class_and_text(cause);
+                let var = if var.is_empty() { "None".to_string() } else { python_repr(var) };
+                format!("ExpansionError({var}, {}, {})", python_repr(expression), plain(class, text))
+            }
+            DataError::Runtime(cause) => {
+                let (class, text) = class_and_text(cause);
+                expansion_of(class, text).unwrap_or_else(|| plain(class, text))
+            }
+            DataError::Other(text) => plain("Exception", text),
         }
     }
 

@@ -230,7 +230,10 @@ impl DataStore {
     /// What a piece of Python reads and calls, the texts it hands to `expand` included: those are
     /// expanded in an empty store, as `name`'s. Errors: not Python (a `SyntaxError`).
     pub fn scan_python(&self, code: &str, name: Option<&str>) -> Result<Refs> {
-        let found = hz_codeparser::python(code).map_err(|problem| DataError::python("SyntaxError", problem.message))?;
+        let found = hz_codeparser::python(code).map_err(|problem| {
+            let raised = hz_codeparser::raised(&problem);
+            DataError::python(&raised.class, raised.message)
+        })?;
         let mut refs = Refs {
             references: found.references.clone(),
             execs: found.execs.clone(),

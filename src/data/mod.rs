@@ -26,7 +26,8 @@ pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
 pub use store::RENAMED;
-pub use value::{Object, StoreObject, Value, python_repr};
+pub use hz_diagnostics::python_repr;
+pub use value::{Object, StoreObject, Value};
 
 use hz_diagnostics::Str;
 use std::collections::{BTreeMap, BTreeSet};

@@ -110,7 +110,14 @@ impl<'a> Ctx<'a> {
             }
         }
         if !read.expand {
-            return Ok(self.raw_content(name, hash, read)?.value);
+            let raw = self.raw_content(name, hash, read)?;
+            if let Some(variant) = &raw.origin
+                && let Some(Value::Str(source)) = &raw.value
+                && text::has_expansion(source)
+            {
+                self.look_into(variant)?;
+            }
+            return Ok(raw.value);
         }
         let collecting = self.st.borrow().collecting > 0;
         Ok(self.full_content(name, hash, read, collecting)?.value)
@@ -143,6 +150,17 @@ impl<'a> Ctx<'a> {
             raw.value = apply_operations(raw.value, &var, &overrides)?;
         }
         Ok(raw)
+    }
+
+    /// The reference expands an override variant whenever it stands in for the plain name, even for
+    /// a raw read, which then fails where the expansion does.
+    fn look_into(&self, variant: &str) -> Result<()> {
+        let hash = hash_name(variant);
+        let known = self.st.borrow().cached(hash, variant).is_some();
+        if !known {
+            self.full_content(variant, hash, RAW, false)?;
+        }
+        Ok(())
     }
 
     /// The value of an override variant on behalf of the plain name, unexpanded, and which removes

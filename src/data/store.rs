@@ -289,6 +289,15 @@ impl DataStore {
         work(&Ctx { store: self, st: &guard })
     }
 
+    /// Tells what the reference tells of code it cannot scan, and gives what it raises.
+    pub(crate) fn code_error(&self, problem: &hz_diagnostics::Diagnostic) -> crate::DataError {
+        let raised = hz_codeparser::raised(problem);
+        if let Some(text) = raised.logged {
+            self.0.runtime.log(40, "Main", &text);
+        }
+        crate::DataError::python(&raised.class, raised.message)
+    }
+
     pub(crate) fn warn(&self, message: &str) {
         self.0.runtime.log(30, "Main", message);
     }

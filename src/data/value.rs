@@ -1,6 +1,6 @@
 //! What a variable or a flag can hold.
 
-use hz_diagnostics::Str;
+use hz_diagnostics::{Str, python_repr};
 use indexmap::{IndexMap, IndexSet};
 use std::any::Any;
 use std::fmt;
@@ -104,29 +104,6 @@ impl From<String> for Value {
     fn from(s: String) -> Self {
         Value::Str(s.into())
     }
-}
-
-/// Python's `repr()` of a string: single quotes unless the text holds one and no double quote.
-pub fn python_repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push(quote);
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c == quote => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push(quote);
-    out
 }
 
 /// A whole store as the value of a variable: `BB_ORIGENV`. Python shows it as a `d` of its own.

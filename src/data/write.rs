@@ -444,7 +444,10 @@ impl DataStore {
             let mut st = ctx.st.borrow_mut();
             st.forget_expansions();
             st.record(info, name, "delete flags", &"".into(), None);
-            if st.vars.get(hash_name(name), name).is_some() {
+            let Some(known) = st.vars.get(hash_name(name), name) else { return Ok(()) };
+            // Of a variable without a value the reference drops this store's copy, and the flags
+            // are those of the store it was copied from again.
+            if known.content.is_some() || known.owner == st.id {
                 let var = st.var_mut(name);
                 let content = var.content.take();
                 var.clear();

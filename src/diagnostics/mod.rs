@@ -8,6 +8,29 @@ use std::sync::Arc;
 /// Text shared between the many places that mention it (file names, variable names, values).
 pub type Str = Arc<str>;
 
+/// Python's `repr()` of a string: single quotes unless the text holds one and no double quote.
+pub fn python_repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
 /// A line of a file. `line` counts from 1; 0 means "the file as a whole".
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {

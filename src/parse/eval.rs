@@ -126,8 +126,9 @@ fn assign(file: &Str, line: u32, a: &Assign, store: &DataStore) -> Result<()> {
     Ok(())
 }
 
-fn is_set(store: &DataStore, name: &str) -> bool {
-    store.get_raw(name).is_some_and(|v| v.is_true())
+/// Fails where an override variant that stands in for the name cannot be expanded.
+fn is_set(store: &DataStore, name: &str) -> Result<bool> {
+    Ok(store.get_var(name, hz_data::RAW)?.is_some_and(|v| v.is_true()))
 }
 
 /// The name an anonymous function gets: its line and its file in letters a function can have.
@@ -148,7 +149,7 @@ fn function(file: &Str, line: u32, f: &Function, store: &DataStore) -> Result<()
         (f.name.clone(), f.body.clone(), f.python)
     };
     let own = SetInfo::internal;
-    if is_set(store, &name) {
+    if is_set(store, &name)? {
         // Flags of an earlier function of that name must not survive.
         store.del_flag(&name, "python", &own(origins::FUNCTION_NOT_PYTHON))?;
         store.del_flag(&name, "fakeroot", &own(origins::FUNCTION_NOT_FAKEROOT))?;
@@ -187,7 +188,7 @@ fn export_functions(names: &[Str], class: &str, store: &DataStore) -> Result<()>
     let truthy = |v: Option<Value>| v.filter(Value::is_true);
     for name in names {
         let called = format!("{class}_{name}");
-        if let Some(body) = truthy(store.get_raw(name)) {
+        if let Some(body) = truthy(store.get_var(name, FLAG)?) {
             if !body.to_text().contains(EXPORTED) {
                 continue;
             }

@@ -123,7 +123,10 @@ fn from_python_error(vm: &VirtualMachine, error: &PythonError) -> PyBaseExceptio
         return live.0.clone();
     }
     let class = match error.class.rsplit_once('.') {
-        Some((module, name)) => class(vm, module, name),
+        Some((module, name)) => class(vm, module, name).or_else(|| {
+            vm.import(&vm.ctx.new_str(module), 0).ok()?;
+            class(vm, module, name)
+        }),
         None => vm.builtins.get_attr(&vm.ctx.new_str(&*error.class), vm).ok().and_then(|class| class.downcast().ok()),
     };
     let class = class

@@ -26,8 +26,13 @@ mod _hz_meta {
         Ok(set.into())
     }
 
-    fn syntax_error(vm: &VirtualMachine, error: &Diagnostic) -> PyBaseExceptionRef {
-        vm.new_exception_msg(vm.ctx.exceptions.syntax_error.to_owned(), error.message.clone().into())
+    /// Tells what the reference tells of code it cannot scan, and gives what it raises.
+    fn scan_error(vm: &VirtualMachine, problem: &Diagnostic) -> PyBaseExceptionRef {
+        let raised = hz_codeparser::raised(problem);
+        if let Some(text) = raised.logged {
+            hz_events::log(hz_events::level::ERROR, "Main", text);
+        }
+        crate::errors::from_data(vm, hz_data::DataError::python(&raised.class, raised.message))
     }
 
     /// Defines the functions of `code`, which stands after line `line` of `file`, for all metadata.
@@ -57,7 +62,7 @@ mod _hz_meta {
     /// Scans Python: (references, execs, {name: items}, texts to expand, computed calls).
     #[pyfunction]
     fn scan_python(code: PyStrRef, vm: &VirtualMachine) -> PyResult {
-        let found = hz_codeparser::python(&code.to_string_lossy()).map_err(|error| syntax_error(vm, &error))?;
+        let found = hz_codeparser::python(&code.to_string_lossy()).map_err(|error| scan_error(vm, &error))?;
         let contains = vm.ctx.new_dict();
         for (name, items) in &found.contains {
             contains.set_item(&**name, set_of(items, vm)?, vm)?;
@@ -80,7 +85,7 @@ mod _hz_meta {
     /// Scans shell: the commands it calls.
     #[pyfunction]
     fn scan_shell(code: PyStrRef, vm: &VirtualMachine) -> PyResult {
-        let found = hz_codeparser::shell(&code.to_string_lossy()).map_err(|error| syntax_error(vm, &error))?;
+        let found = hz_codeparser::shell(&code.to_string_lossy()).map_err(|error| scan_error(vm, &error))?;
         set_of(&found.execs, vm)
     }
 }

@@ -43,7 +43,8 @@ pub fn raised(vm: &VirtualMachine, error: Error) -> PyBaseExceptionRef {
         Error::Handled => hz_python::errors::from_runtime(vm, &RuntimeError::Handled),
         Error::Skip(reason) => hz_python::errors::from_runtime(vm, &RuntimeError::Skip(reason)),
         Error::Data(e, _) => hz_python::errors::from_data(vm, *e),
-        Error::Python(e, _) => hz_python::errors::from_runtime(vm, &e),
+        // By this way an ExpansionError learns the names it passed through natively.
+        Error::Python(e, _) => hz_python::errors::from_data(vm, hz_data::DataError::Runtime(*e)),
         Error::Parse(d) => match &d.place {
             Some(place) => parse_error(vm, &d.message, &place.file, place.line),
             None => parse_error(vm, &d.message, "", 0),

@@ -55,10 +55,10 @@ impl SignatureError {
     }
 
     /// What is told first, at level ERROR: shell that cannot be scanned, by its last lines.
-    pub fn report(&self) -> Option<&str> {
+    pub fn report(&self) -> Option<String> {
         match &self.cause {
-            SignatureCause::Code(cause) if cause.message.starts_with("Error during parse shell code") => Some(&cause.message),
-            _ => None,
+            SignatureCause::Code(cause) => hz_codeparser::raised(cause).logged,
+            SignatureCause::Data(_) => None,
         }
     }
 
@@ -68,40 +68,18 @@ impl SignatureError {
         if self.variable.is_empty() || self.is_skip() {
             return None;
         }
-        let text = |t: &str| Value::str(t).repr();
-        let of = |e: &RuntimeError| match e {
-            RuntimeError::Python(e) => format!("{}({})", short(&e.class), if e.message.is_empty() { String::new() } else { text(&e.message) }),
-            RuntimeError::Skip(reason) => format!("SkipRecipe({})", text(reason)),
-            RuntimeError::Handled => "BBHandledException()".into(),
-        };
-        let shown = match self.exception() {
-            DataError::Expansion { var, expression, cause, .. } => {
-                let var = if var.is_empty() { "None".into() } else { text(&var) };
-                format!("ExpansionError({var}, {}, {})", text(&expression), of(&cause))
-            }
-            DataError::Runtime(e) => of(&e),
-            DataError::Other(e) => format!("Exception({})", text(&e)),
-        };
-        Some(format!("Exception during build_dependencies for {}: {shown}", self.variable))
+        Some(format!("Exception during build_dependencies for {}: {}", self.variable, self.exception().repr()))
     }
 
     /// The exception that leaves parsing.
     pub fn exception(&self) -> DataError {
-        let cause = match &self.cause {
-            SignatureCause::Data(cause) => return cause.clone(),
-            SignatureCause::Code(cause) => cause,
-        };
-        if self.report().is_some() {
-            // An open quotation is an exception without a text of its own.
-            let why = cause.chain.first().map_or("", |(why, _)| why.as_str());
-            let open = why.contains("is not closed");
-            return DataError::python(if open { "NeedMore" } else { "ShellSyntaxError" }, if open { "" } else { why });
+        match &self.cause {
+            SignatureCause::Data(cause) => cause.clone(),
+            SignatureCause::Code(cause) => {
+                let raised = hz_codeparser::raised(cause);
+                DataError::python(&raised.class, raised.message)
+            }
         }
-        let (class, message) = match cause.message.split_once(": ") {
-            Some((class, message)) if class.ends_with("Error") && class.chars().all(char::is_alphanumeric) => (class, message),
-            _ => ("SyntaxError", cause.message.as_str()),
-        };
-        DataError::python(class, message)
     }
 
     /// The recipe wants to be skipped: nothing is to be told.
@@ -262,7 +240,7 @@ impl<'a> Walk<'a> {
         if let Some(Value::Set(list)) = store.get_raw("__exportlist") {
             for name in list.iter() {
                 let flag = |flag| store.get_flag(name, flag, hz_data::Read::default()).map_err(outside);
-                if is_yes(flag("export")?.as_ref(), name)? && !is_yes(flag("unexport")?.as_ref(), name)? {
+                if is_yes(flag("export")?.as_ref(), "")? && !is_yes(flag("unexport")?.as_ref(), "")? {
                     exported.push(names.id(name));
                 }
             }
@@ -273,7 +251,7 @@ impl<'a> Walk<'a> {
         let code_store = if forced.trim().is_empty() { store.clone() } else { store.create_copy() };
         for word in forced.split_whitespace() {
             let (name, value) = word.split_once('=').ok_or_else(|| {
-                SignatureError::other("", format!("BB_HASH_CODEPARSER_VALS holds '{word}', which is not NAME=VALUE"))
+                SignatureError::other("", "ValueError: not enough values to unpack (expected 2, got 1)")
             })?;
             code_store.set_var(name, value, &SetInfo { ignore: true, ..SetInfo::default() }).map_err(outside)?;
         }
@@ -377,7 +355,11 @@ impl<'a> Walk<'a> {
         let variable = parts.next().unwrap_or_default();
         let flag = parts.next().unwrap_or_default();
         if flag.is_empty() {
-            return Err(SignatureError::other(name, format!("'{name}' names no flag")));
+            if name.contains('[') {
+                self.store.runtime().log(30, "Main", "Calling getVarFlag with flag unset is invalid");
+                return Err(SignatureError::other(name, "TypeError: cannot unpack non-iterable NoneType object"));
+            }
+            return Err(SignatureError::other(name, "IndexError: list index out of range"));
         }
         if flag == "vardepvalueexclude" {
             return Ok(Node { deps: Vec::new(), value: VarVal::Str("".into()) });
@@ -438,7 +420,7 @@ impl<'a> Walk<'a> {
             } else {
                 let found = self.code_store.read_shared_with_refs(name, "_content", RAW).map_err(failed)?;
                 let Some(Value::Str(script)) = &found.value else {
-                    return Err(SignatureError::other(name, format!("the shell function {name} has no text")));
+                    return Err(SignatureError::other(name, "AttributeError: 'NoneType' object has no attribute 'split'"));
                 };
                 let refs = hz_codeparser::shell(script).map_err(|e| SignatureError::code(name, e))?;
                 deps.0.extend_from_slice(&self.exported);
@@ -516,7 +498,7 @@ impl<'a> Walk<'a> {
             let mut hash = Sha256::new();
             match node.map(|n| &n.value) {
                 None | Some(VarVal::None) => {
-                    self.store.runtime().log(40, "", &format!("Task {task} from {mcfn} seems to be empty?!"));
+                    self.store.runtime().log(40, "Main", &format!("Task {task} from {mcfn} seems to be empty?!"));
                 }
                 Some(value) => hash.update(value.to_text().as_bytes()),
             }
