@@ -64,11 +64,11 @@ class Dice:
 
 
 class Program:
-    def __init__(self, seed):
+    def __init__(self, seed, wild):
         self.dice = Dice(seed)
         self.statements = []
         # Most programs hold no error, or nothing after it would be looked at.
-        self.wild = self.dice.chance(25)
+        self.wild = self.dice.chance(wild)
         self.tracking = self.dice.chance(15)
         # The names a value may read: outside wild programs no circle comes about.
         self.readable = NAMES
@@ -319,7 +319,7 @@ class Program:
                 "d.setVar('FLAGS', ' '.join(sorted(d.getVarFlags('%s') or {})))" % v,
                 "d.setVar('HAS', str(d.hasOverrides('%s')))" % v,
                 "d.setVar('NUM', 3)",
-                "d.expandVarref('%s')" % v,
+                "d.expandVarref('PN')",
                 "d.setVarFilter('%s', \"suffix(val, '-s')\")" % v,
                 "bb.data.expandKeys(d)",
                 "d.setVar('LST', ['a', 'b'])",
@@ -420,9 +420,9 @@ class Program:
         return self
 
 
-def program(seed):
-    """(statements, tracking) for a seed."""
-    made = Program(seed).make()
+def program(seed, wild=25):
+    """(statements, tracking) for a seed; `wild` of a hundred seeds give programs with errors."""
+    made = Program(seed, wild).make()
     return made.statements, made.tracking
 
 

@@ -125,7 +125,7 @@ def main():
                 for node in ast.parse(text).body:
                     if isinstance(node, ast.FunctionDef):
                         keep("library", "%s:%d" % (path, node.lineno), "\n".join(lines[node.lineno - 1 : node.end_lineno]))
-        read, failed = expanded(layers, keep)
+        read, failed = (0, 0) if os.environ.get("RAW") else expanded(layers, keep)
     print("%d recipes read, %d not; %s" % (read, failed, ", ".join("%d %s" % (n, kind) for kind, n in sorted(counts.items()))))
 
 

@@ -27,8 +27,6 @@ def records():
 
 
 logger = logging.getLogger("BitBake.Data")
-# Debug messages are part of the comparison.
-bb.msg.loggerDefaultLogLevel = logging.DEBUG
 
 
 def scan(kind, text):
@@ -54,7 +52,7 @@ def main():
                 found = scan(kind, text)
             except Exception as error:
                 found = {"error": type(error).__qualname__, "message": "" if isinstance(error, SyntaxError) else str(error)}
-            found["messages"] = [[level, name, message] for level, name, message in records()]
+            found["messages"] = [[level, name, message] for level, name, message in records() if level > logging.DEBUG]
             out.write(json.dumps(found, sort_keys=True) + "\n")
 
 

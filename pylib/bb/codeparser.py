@@ -1,5 +1,6 @@
 """What code reads and calls; the scanning is native."""
 
+import ast
 import hashlib
 import logging
 
@@ -35,6 +36,17 @@ def check_indent(codestr):
     return codestr
 
 
+def _handed_over(code):
+    """Names that code hands to bb.build to be run; they are among its `execs`, too."""
+    names = set()
+    if "bb.build.exec_" in code:
+        for call in ast.walk(ast.parse(check_indent(code))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("bb.build.exec_func", "bb.build.exec_task"):
+                if isinstance(call.args[0], ast.Constant):
+                    names.add(call.args[0].value)
+    return names
+
+
 class PythonParser:
     """Scans Python: `references`, `execs`, `contains`."""
 
@@ -51,6 +63,7 @@ class PythonParser:
         if not node or not node.strip():
             return
         self.references, self.execs, self.contains = _hz_data.scan_python(node, self.name)
+        self.var_execs = _handed_over(node)
         for function, argument in _hz_meta.scan_python(node)[4]:
             self.log.debug(
                 "while parsing %s, in call of %s, argument '%s' is not a string literal" % (self.name, function, argument)
