@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import _hz_siggen
 import bb
 import bb.cache
+import bb.checksum
 import bb.runqueue
 import bb.utils
 import hashserv
@@ -217,6 +218,8 @@ class SignatureGeneratorBasic(SignatureGenerator):
         self.basehash_ignore_vars = set((data.getVar("BB_BASEHASH_IGNORE_VARS") or "").split())
         self.taskhash_ignore_tasks = None
         self.init_rundepcheck(data)
+        # Not asked here: checksums are native. Metadata empties its list of times seen.
+        self.checksum_cache = bb.checksum.FileChecksumCache() if data.getVar("BB_HASH_CHECKSUM_CACHE_FILE") else None
         self.localdirsexclude = (data.getVar("BB_SIGNATURE_LOCAL_DIRS_EXCLUDE") or "CVS .bzr .git .hg .osc .p4 .repo .svn").split()
         _hz_siggen.open_checksums(data.getVar("BB_CACHEDIR") or data.getVar("CACHE") or "")
         # Shared with the reference, which reads and writes the same file.
@@ -444,15 +447,31 @@ class SignatureGeneratorUniHashMixIn:
         return {}
 
     @contextmanager
+    def _client_env(self):
+        """The environment in which the server is talked to: the user's proxies and certificates."""
+        before = {name: os.environ.get(name) for name in self.env}
+        os.environ.update(self.env)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    @contextmanager
     def client(self):
         """The connection to the server, made when first needed."""
-        if getattr(self, "_client", None) is None:
-            self._client = hashserv.create_client(self.server, **self.get_hashserv_creds())
-        yield self._client
+        with self._client_env():
+            if getattr(self, "_client", None) is None:
+                self._client = hashserv.create_client(self.server, **self.get_hashserv_creds())
+            yield self._client
 
     def _close_client(self):
         if getattr(self, "_client", None) is not None:
-            self._client.close()
+            with self._client_env():
+                self._client.close()
             self._client = None
 
     def _tell_unreachable(self, error):
@@ -647,6 +666,45 @@ class SignatureGeneratorTestEquivHash(SignatureGeneratorUniHashMixIn, SignatureG
         self.method = "sstate_output_hash"
 
 
+def _take_base_hashes(d):
+    """What a generator's finalise left in a recipe's store, which loses it (it is large): base
+    hashes, names by task, names by name, values by name; names sorted."""
+    parts = [d.getVar("__siggen_" + name, False) or {} for name in ("basehashes", "taskdeps", "gendeps", "varvals")]
+    for name in ("basehashes", "taskdeps", "gendeps", "varvals"):
+        d.delVar("__siggen_" + name)
+    hashes, taskdeps, gendeps, varvals = parts
+    return dict(hashes), {key: sorted(names) for key, names in taskdeps.items()}, {key: sorted(names) for key, names in gendeps.items()}, dict(varvals)
+
+
+def _check_reparsed(mcfn, basehashes, d):
+    """A recipe was parsed again, for its tasks: its base hashes must be those it had before. The
+    new ones count from here on."""
+    generator = bb.parse.siggen
+    tell = d.getVar("BB_HASH_IGNORE_MISMATCH") != "1"
+    for task, basehash in basehashes.items():
+        tid = mcfn + ":" + task
+        if generator.basehash.get(tid, basehash) != basehash:
+            if tell:
+                generator._tell_mismatch(tid, task, basehash, d)
+            generator.basehash[tid] = basehash
+
+
+def _base_hash_maker():
+    """Who makes base hashes when recipes are parsed (nobody, native code, or the generator if its
+    class does it in its own way), the variables left out of them, and whether the class cleans up
+    after each recipe. None without a generator."""
+    generator = getattr(bb.parse, "siggen", None)
+    if generator is None:
+        return None
+    kind = type(generator)
+    ignored = list(getattr(generator, "basehash_ignore_vars", ()))
+    cleans = kind.postparsing_clean_cache is not SignatureGenerator.postparsing_clean_cache
+    if kind.finalise is SignatureGenerator.finalise:
+        return "nobody", ignored, cleans
+    ours = kind.finalise is SignatureGeneratorBasic.finalise and kind._build_data is SignatureGeneratorBasic._build_data
+    return "native" if ours else "generator", ignored, cleans
+
+
 # -- Signature files
 
 
@@ -671,10 +729,55 @@ def init_colors(enable_color):
     return {name: "\033[%sm" % code if enable_color else "" for name, code in codes.items()}
 
 
-def _opened(function, *args):
+def worddiff_str(oldstr, newstr, colors=None):
+    """Two texts as one: words that came as `{+…+}`, words that went as `[-…-]`, in double quotes."""
+    colors = colors or init_colors(False)
+    shown = {"+": colors["color_add"] + "{+%s+}" + colors["color_default"], "-": colors["color_remove"] + "[-%s-]" + colors["color_default"]}
+    parts = [shown.get(change, "%s") % " ".join(words) for change, words in _hz_siggen.runs(oldstr.split(" "), newstr.split(" "))]
+    only_blanks = oldstr != newstr and oldstr.split() == newstr.split()
+    return '"%s"%s' % (" ".join(parts), " (whitespace changed)" if only_blanks else "")
+
+
+def list_inline_diff(oldlist, newlist, colors=None):
+    """Two lists as one: what came behind `+`, what went behind `-`, what stayed in quotes."""
+    colors = colors or init_colors(False)
+    shown = {"+": colors["color_add"] + "+%s" + colors["color_default"], "-": colors["color_remove"] + "-%s" + colors["color_default"]}
+    parts = [shown.get(change, "'%s'") % " ".join(items) for change, items in _hz_siggen.runs(list(oldlist), list(newlist))]
+    return "[%s]" % ", ".join(parts)
+
+
+def handle_renames(data):
+    """Gives the fields of an old signature file the names they have now."""
+    for old, new in (("basewhitelist", "basehash_ignore_vars"), ("taskwhitelist", "taskhash_ignore_tasks")):
+        if old in data:
+            data[new] = data.pop(old)
+
+
+class SetEncoder(json.JSONEncoder):
+    """JSON with sets, as signature files hold it."""
+
+    def default(self, obj):
+        if isinstance(obj, (set, frozenset)):
+            return {"_set_object": sorted(obj)}
+        return super().default(obj)
+
+
+def SetDecoder(dct):
+    """The `object_hook` that reads what SetEncoder wrote."""
+    return frozenset(dct["_set_object"]) if "_set_object" in dct else dct
+
+
+def _opened(function, paths, *args):
     """Calls a function that reads signature files; tells what cannot be read."""
+    for path in paths:
+        try:
+            # Native errors do not name the file the way Python's do.
+            open(path, "rb").close()
+        except OSError as exc:
+            bb.error("Failed to open sigdata file '%s': %s" % (path, exc))
+            raise
     try:
-        return function(*args)
+        return function(*paths, *args)
     except OSError as exc:
         bb.error(str(exc))
         raise
@@ -683,16 +786,16 @@ def _opened(function, *args):
 def compare_sigfiles(a, b, recursecb=None, color=False, collapsed=False):
     """What differs between two signature files, as lines. `recursecb(dep, a, b)` explains a
     dependency whose hash differs."""
-    return _opened(_hz_siggen.compare_sigfiles, a, b, recursecb, bool(color), bool(collapsed))
+    return _opened(_hz_siggen.compare_sigfiles, (a, b), recursecb, bool(color), bool(collapsed))
 
 
 def dump_sigfile(a):
     """The content of a signature file, as lines."""
-    return _opened(_hz_siggen.dump_sigfile, a)
+    return _opened(_hz_siggen.dump_sigfile, (a,))
 
 
 def _as_json(sigdata):
-    return json.dumps(sigdata, default=lambda items: {"_set_object": sorted(items)})
+    return json.dumps(sigdata, cls=SetEncoder)
 
 
 def calc_basehash(sigdata):

@@ -4,6 +4,7 @@ mod bitbake;
 mod environments;
 mod getvar;
 mod layers;
+mod sigtools;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -15,8 +16,8 @@ type Command = fn(Vec<OsString>) -> i32;
 const COMMANDS: &[(&str, Option<Command>)] = &[
     ("bitbake", Some(bitbake::main)),
     ("bitbake-config-build", Some(layers::main)),
-    ("bitbake-diffsigs", None),
-    ("bitbake-dumpsig", None),
+    ("bitbake-diffsigs", Some(sigtools::main)),
+    ("bitbake-dumpsig", Some(sigtools::main)),
     ("bitbake-getvar", Some(getvar::main)),
     ("bitbake-hashclient", None),
     ("bitbake-hashserv", None),

@@ -346,6 +346,21 @@ mod _hz_siggen {
         }
     }
 
+    /// [(`=`, `+` or `-`, items)]: how one list of texts becomes another, by longest common runs.
+    #[pyfunction]
+    fn runs(old: PyObjectRef, new: PyObjectRef, vm: &VirtualMachine) -> PyResult<Vec<PyObjectRef>> {
+        let shown = |(change, items): (hz_siggen::Change, Vec<Str>)| {
+            let sign = match change {
+                hz_siggen::Change::Same => "=",
+                hz_siggen::Change::Added => "+",
+                hz_siggen::Change::Removed => "-",
+            };
+            let items = items.iter().map(|item| vm.ctx.new_str(&**item).into()).collect();
+            vm.ctx.new_tuple(vec![vm.ctx.new_str(sign).into(), vm.ctx.new_list(items).into()]).into()
+        };
+        Ok(hz_siggen::by_runs(&texts(&old, vm)?, &texts(&new, vm)?).into_iter().map(shown).collect())
+    }
+
     fn parsed(json: &PyStrRef, vm: &VirtualMachine) -> PyResult<SigData> {
         SigData::from_json(&text_of(json)).map_err(|e| vm.new_value_error(e))
     }

@@ -3,7 +3,8 @@
 use crate::bridge::fire;
 use crate::commands::{Names, run, set_build_variables};
 use crate::graphs::{Metadata, default_task, told};
-use crate::parsing::{BaseHashes, python_error, tell_cache, tell_failure};
+use crate::basehashes::BaseHashes;
+use crate::parsing::{python_error, tell_cache, tell_failure};
 use crate::session::Session;
 use hz_data::DataStore;
 use hz_events::{level, log};

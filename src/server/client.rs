@@ -121,7 +121,7 @@ mod _hz_cooker {
     use super::{COOKER, Cooker, Error, Event, Features, LISTENER, Options, Request, Session, TERMINAL, Terminal};
     use super::{Verb, commands, deliver, graphs, level, log, python_event, queries, raised, terminal, told, with};
     use crate::bridge::{text, texts};
-    use crate::parsing::BaseHashes;
+    use crate::basehashes::BaseHashes;
     use indexmap::IndexMap;
     use rustpython_vm::builtins::{PyDictRef, PyStrRef};
     use rustpython_vm::function::OptionalArg;

@@ -1,8 +1,9 @@
 //! Commands over parsed recipes: building.
 
+use crate::basehashes::BaseHashes;
 use crate::bridge::{fire, number, text, texts};
-use crate::parsing::{BaseHashes, python_error};
 use crate::graphs::{default_task, graph_options, plan, told_as};
+use crate::parsing::python_error;
 use crate::session::Session;
 use crate::signatures::PythonSignatures;
 use crate::tasks::{BuildHooks, Forker, Recipes};

@@ -4,7 +4,7 @@
 use crate::bridge::trace;
 use crate::commands::finish_configuration;
 use crate::graphs::{default_task, plan};
-use crate::parsing::BaseHashes;
+use crate::basehashes::BaseHashes;
 use crate::session::{Session, parse_variant};
 use hz_data::{DataStore, RAW, RuntimeError};
 use hz_events::{Event, Sink, emit, level, log};

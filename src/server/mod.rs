@@ -1,6 +1,7 @@
 //! The cooker: one command from the configuration to its result. Everything happens in the process
 //! of the command; parsers and tasks are forked from it, the hash equivalence server is a child.
 
+mod basehashes;
 mod bridge;
 mod buildfile;
 mod client;
@@ -19,12 +20,14 @@ mod queue_events;
 mod session;
 mod signals;
 mod signatures;
+mod sigtools;
 mod tasks;
 
 pub use environment::Selection;
 pub use hashserv::hashserv_child;
 pub use program::{run_command, run_script};
 pub use session::{environments, lock_holder, run};
+pub use sigtools::signature_tool;
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

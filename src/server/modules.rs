@@ -19,7 +19,7 @@ pub fn definitions() -> Vec<&'static PyModuleDef> {
 
 #[rustpython_vm::pymodule]
 mod _hz_parse {
-    use crate::parsing::BaseHashes;
+    use crate::basehashes::BaseHashes;
     use crate::raised::{keep_signatures, raised};
     use rustpython_vm::builtins::PyStrRef;
     use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};

@@ -6,8 +6,8 @@ use hz_cache::{Packer, ParsedFile, RecipeCache, RecipeInfo};
 use hz_data::{DataError, DataStore, RuntimeError};
 use hz_diagnostics::Str;
 use hz_events::{Event, level, log};
-use hz_parse::{Collection, Configuration, Error, FileCollector, Finalise, RecipeRequest, Result, Signatures};
-use hz_siggen::{LibrarySignatures, Rules, base_signatures};
+use crate::basehashes::BaseHashes;
+use hz_parse::{Collection, Configuration, Error, FileCollector, RecipeRequest, Result};
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,40 +32,6 @@ pub struct Parsed {
     pub layers: Vec<Collection>,
     /// Of the recipes that are not skipped, per multiconfig.
     pub priorities: IndexMap<Str, IndexMap<Str, i64>>,
-}
-
-/// Base hashes at the end of a recipe's parsing.
-pub struct BaseHashes {
-    libs: Arc<LibrarySignatures>,
-    rules: Rules,
-    active: bool,
-}
-
-impl BaseHashes {
-    /// `store` is the configuration; without a signature handler that hashes, nothing is computed.
-    pub fn new(store: &DataStore) -> Result<BaseHashes> {
-        let functions = hz_parse::lib_functions(store);
-        let libs = LibrarySignatures::new(&functions, store).map_err(|e| Error::Other(e.to_string()))?;
-        let handler = store.get_or_empty("BB_SIGNATURE_HANDLER")?;
-        let rules = Rules::from_configuration(store)?;
-        let libs = Arc::new(libs);
-        hz_exec::signatures::set_libraries(libs.clone());
-        hz_exec::signatures::set_rules(rules.clone());
-        Ok(BaseHashes { libs, rules, active: !matches!(&*handler, "" | "noop") })
-    }
-}
-
-impl Finalise for BaseHashes {
-    fn finalise(&self, mcfn: &str, store: &DataStore) -> Result<Signatures> {
-        if !self.active {
-            return Ok(Signatures::default());
-        }
-        let found = base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
-        Ok(Signatures {
-            basehashes: found.basehashes,
-            siggen: hz_cache::SiggenInfo { gendeps: found.gendeps, varvals: found.varvals, taskdeps: found.taskdeps },
-        })
-    }
 }
 
 thread_local! {
@@ -295,11 +261,13 @@ fn parse_one(config: &Configuration, job: &Job, finalise: &IndexMap<Str, BaseHas
     let request =
         RecipeRequest { file: &job.file, appends: &job.appends, mc: &job.mc, layer: job.layer.as_deref(), only: None };
     let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
+    let infos = hz_parse::recipe_infos(&parsed)?;
+    finalise[&job.mc].clean()?;
     Ok(ParsedFile {
         mc: job.mc.to_string(),
         path: job.file.clone(),
         appends: job.appends.clone(),
-        infos: hz_parse::recipe_infos(&parsed)?,
+        infos,
         depends: parsed.depends.iter().map(|d| d.path.to_string()).collect(),
     })
 }

@@ -236,7 +236,7 @@ impl Signatures for PythonSignatures {
 
     fn dump_sigtask(&mut self, graph: &TaskGraph, task: TaskId) -> Result<()> {
         python(|vm| {
-            let base = Self::method(vm, "stampfile_base", vec![text(vm, graph.mcfn(task))])?;
+            let base = text(vm, &graph.info(task).stamp);
             let args = vec![text(vm, graph.mcfn(task)), text(vm, &graph.task(task).name), base, vm.ctx.new_bool(true).into()];
             Self::method(vm, "dump_sigtask", args).map(drop)
         })

@@ -2,7 +2,7 @@
 //! metadata's set-scene functions.
 
 use crate::bridge::{call, fire, number, text, texts};
-use crate::parsing::BaseHashes;
+use crate::basehashes::BaseHashes;
 use crate::session::{Session, parse_variant_in};
 use crate::signatures::graph_error;
 use hz_data::{DataStore, RuntimeError, SetInfo, Value};
@@ -10,7 +10,7 @@ use hz_diagnostics::Str;
 use hz_events::Event;
 use hz_exec::child::{TaskDepData, TaskPython, TaskSpec, run_in_child};
 use hz_exec::spawn::{Report, Spawner};
-use hz_graph::{GraphError, Result, TaskId};
+use hz_graph::{Result, TaskId};
 use hz_parse::{Configuration, FileCollector, Finalise, Signatures};
 use hz_python::Definition;
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
@@ -33,6 +33,7 @@ struct Remembered<'a>(&'a BaseHashes);
 impl Finalise for Remembered<'_> {
     fn finalise(&self, mcfn: &str, store: &DataStore) -> hz_parse::Result<Signatures> {
         let found = self.0.finalise(mcfn, store)?;
+        self.0.check_reparsed(mcfn, &found.basehashes, store)?;
         hz_exec::signatures::set(mcfn, signatures(&found.basehashes, &found.siggen).into());
         Ok(found)
     }
@@ -293,6 +294,16 @@ impl Hooks for BuildHooks {
     }
 
     fn explain_difference(&mut self, work: &Work, task: TaskId) -> Result<()> {
-        Err(GraphError::Handled(format!("-S printdiff is not built yet ({})", work.tid(task))))
+        let config = self.data();
+        let mcdata = self.config.mcdata.get(&work.graph.plan.sets[work.graph.task(task).mc as usize].mc).cloned();
+        crate::bridge::python(|vm| {
+            let known = [&**work.tid(task), work.graph.pn(task), work.taskname(task), &*work.unihash[task as usize]];
+            let mut args: Vec<_> = known.iter().map(|t| text(vm, t)).collect();
+            for store in [mcdata.as_ref().unwrap_or(&config), &config] {
+                args.push(hz_python::store::wrap(store, vm)?);
+            }
+            call(vm, "bb._sigtools", "explain", args).map(drop)
+        })
+        .map_err(graph_error)
     }
 }

@@ -376,7 +376,8 @@ impl<'a> Walk<'a> {
             ["vardeps", "vardepvalue", "vardepsexclude", "exports", "postfuncs", "prefuncs", "lineno", "filename"];
         let failed = |e| SignatureError::data(name, e);
         let flags = self.store.get_flags(name, Some(&EXPANDED), false).map_err(failed)?.unwrap_or_default();
-        let words = |flag: &str| flags.get(flag).map(Value::to_text).unwrap_or_default_text();
+        // Code sets flags to what a variable has, also when it has nothing (None).
+        let words = |flag: &str| flags.get(flag).filter(|value| value.is_true()).map(Value::to_text).unwrap_or_default_text();
         let set = |flag: &str| flags.get(flag).is_some_and(Value::is_true);
 
         let excluded = words("vardepsexclude");

@@ -17,6 +17,7 @@ pub mod sigdata;
 pub use checksum::FileChecksums;
 pub use compare::{Colors, compare_sigfiles, dump_sigfile};
 pub use deps::{RecipeSignatures, SignatureError, base_signatures};
+pub use diff::{Change, by_runs};
 pub use hash::{TaskInputs, calc_basehash, calc_taskhash, task_hash};
 pub use library::LibrarySignatures;
 pub use sigdata::{SigData, SigdataError, VarVal};

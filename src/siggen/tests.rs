@@ -334,3 +334,25 @@ fn checksums_of_files_and_folders() {
     std::fs::write(&cache, "hitzeleiter file checksums 1\n1 2 3 4 5 /x\n").unwrap();
     assert_eq!(format!("{:?}", FileChecksums::load(&cache)), format!("{:?}", FileChecksums::default()));
 }
+
+/// Anonymous code sets flags to what a variable has, also when that is nothing.
+#[test]
+fn a_vardeps_flag_that_is_none_names_nothing() {
+    let hashes = |flag: Option<Value>| {
+        let d = store();
+        let info = SetInfo::default();
+        d.set_var("do_x", "echo\n", &info).unwrap();
+        for name in ["func", "task"] {
+            d.set_flag("do_x", name, Value::Int(1), &info).unwrap();
+        }
+        d.set_var("__BBTASKS", Value::List(vec![Value::str("do_x")].into()), &info).unwrap();
+        d.set_var("__exportlist", Value::List(Vec::new().into()), &info).unwrap();
+        if let Some(flag) = flag {
+            d.set_flag("do_x", "vardeps", flag, &info).unwrap();
+        }
+        let found = base_signatures(&d, "/x.bb", &LibrarySignatures::default(), &Rules::default()).unwrap();
+        (found.basehashes["do_x"].clone(), found.taskdeps["do_x"].clone())
+    };
+    assert_eq!(hashes(Some(Value::None)), hashes(None));
+    assert_ne!(hashes(Some(Value::str("None"))), hashes(None));
+}

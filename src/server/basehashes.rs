@@ -1,0 +1,160 @@
+//! Base hashes at the end of a recipe's parsing: made natively, unless the metadata's signature
+//! generator makes them itself.
+
+use crate::bridge::{call, module, python, text};
+use crate::parsing::python_error;
+use hz_cache::SiggenInfo;
+use hz_data::DataStore;
+use hz_diagnostics::Str;
+use hz_parse::{Error, Finalise, Result, Signatures};
+use hz_siggen::{LibrarySignatures, Rules, VarVal, base_signatures};
+use indexmap::IndexMap;
+use rustpython_vm::builtins::PyDict;
+use rustpython_vm::{PyObject, PyObjectRef, PyResult, VirtualMachine};
+use std::sync::Arc;
+
+/// Who makes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Maker {
+    /// Nobody: the generator does not hash what tasks are made of.
+    Nobody,
+    /// This program: the generator's `finalise` and `_build_data` are ours.
+    Native,
+    /// The generator's own Python.
+    Generator,
+}
+
+/// Base hashes at the end of a recipe's parsing.
+pub struct BaseHashes {
+    libs: Arc<LibrarySignatures>,
+    rules: Rules,
+    maker: Maker,
+    /// The generator has a `postparsing_clean_cache` of its own.
+    cleans: bool,
+}
+
+/// What `bb.siggen` says of the generator in use: who makes base hashes, the variables left out of
+/// them, whether it cleans up after each recipe. None if there is no generator yet.
+fn generator() -> Result<Option<(Maker, Vec<Str>, bool)>> {
+    python(|vm| {
+        let found = call(vm, "bb.siggen", "_base_hash_maker", vec![])?;
+        if vm.is_none(&found) {
+            return Ok(None);
+        }
+        let parts: Vec<PyObjectRef> = vm.extract_elements_with(&found, Ok)?;
+        let [maker, ignored, cleans] = &parts[..] else { return Err(vm.new_value_error("three values are needed")) };
+        let maker = match maker.str(vm)?.to_string().as_str() {
+            "native" => Maker::Native,
+            "generator" => Maker::Generator,
+            _ => Maker::Nobody,
+        };
+        let ignored: Vec<PyObjectRef> = vm.extract_elements_with(ignored, Ok)?;
+        let ignored = ignored.iter().map(|name| word(vm, name)).collect::<PyResult<_>>()?;
+        Ok(Some((maker, ignored, cleans.clone().is_true(vm)?)))
+    })
+    .map_err(python_error)
+}
+
+impl BaseHashes {
+    /// `store` is the configuration, whose rules hold as long as no generator was made.
+    pub fn new(store: &DataStore) -> Result<BaseHashes> {
+        let functions = hz_parse::lib_functions(store);
+        let libs = LibrarySignatures::new(&functions, store).map_err(|e| Error::Other(e.to_string()))?;
+        let mut rules = Rules::from_configuration(store)?;
+        let (maker, cleans) = match generator()? {
+            Some((maker, ignored, cleans)) => {
+                rules.ignored_vars = ignored.into_iter().collect();
+                (maker, cleans)
+            }
+            None if matches!(&*store.get_or_empty("BB_SIGNATURE_HANDLER")?, "" | "noop") => (Maker::Nobody, false),
+            None => (Maker::Native, false),
+        };
+        let libs = Arc::new(libs);
+        hz_exec::signatures::set_libraries(libs.clone());
+        hz_exec::signatures::set_rules(rules.clone());
+        Ok(BaseHashes { libs, rules, maker, cleans })
+    }
+
+    /// To be called when a recipe file and its variants are parsed.
+    pub fn clean(&self) -> Result<()> {
+        if !self.cleans {
+            return Ok(());
+        }
+        python(|vm| {
+            let siggen = module(vm, "bb.parse")?.get_attr("siggen", vm)?;
+            vm.call_method(&siggen, "postparsing_clean_cache", ()).map(drop)
+        })
+        .map_err(python_error)
+    }
+
+    /// Tells of base hashes that differ from those the task graph was made with: the recipe says
+    /// something else each time it is parsed. A generator with a `finalise` of its own looks itself.
+    pub fn check_reparsed(&self, mcfn: &str, basehashes: &IndexMap<Str, Str>, store: &DataStore) -> Result<()> {
+        if self.maker != Maker::Native {
+            return Ok(());
+        }
+        python(|vm| {
+            let hashes = vm.ctx.new_dict();
+            for (task, hash) in basehashes {
+                hashes.set_item(&**task, text(vm, hash), vm)?;
+            }
+            let args = vec![text(vm, mcfn), hashes.into(), hz_python::store::wrap(store, vm)?];
+            call(vm, "bb.siggen", "_check_reparsed", args).map(drop)
+        })
+        .map_err(python_error)
+    }
+}
+
+impl Finalise for BaseHashes {
+    fn finalise(&self, mcfn: &str, store: &DataStore) -> Result<Signatures> {
+        match self.maker {
+            Maker::Nobody => Ok(Signatures::default()),
+            Maker::Generator => by_generator(mcfn, store),
+            Maker::Native => {
+                let found =
+                    base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
+                Ok(Signatures {
+                    basehashes: found.basehashes,
+                    siggen: SiggenInfo { gendeps: found.gendeps, varvals: found.varvals, taskdeps: found.taskdeps },
+                })
+            }
+        }
+    }
+}
+
+/// Has `bb.parse.siggen.finalise` do it and takes what it leaves in the recipe's store.
+fn by_generator(mcfn: &str, store: &DataStore) -> Result<Signatures> {
+    let (file, variant, _) = hz_parse::realfn(mcfn);
+    python(|vm| {
+        let d = hz_python::store::wrap(store, vm)?;
+        let siggen = module(vm, "bb.parse")?.get_attr("siggen", vm)?;
+        vm.call_method(&siggen, "finalise", (text(vm, file), d.clone(), text(vm, variant)))?;
+        let made = call(vm, "bb.siggen", "_take_base_hashes", vec![d])?;
+        let parts: Vec<PyObjectRef> = vm.extract_elements_with(&made, Ok)?;
+        let [basehashes, taskdeps, gendeps, varvals] = &parts[..] else { return Err(vm.new_value_error("four values are needed")) };
+        Ok(Signatures {
+            basehashes: pairs(vm, basehashes, word)?,
+            siggen: SiggenInfo {
+                gendeps: pairs(vm, gendeps, words)?,
+                varvals: pairs(vm, varvals, |vm, value| Ok(VarVal::from(Some(&hz_python::convert::to_value(value, vm)))))?,
+                taskdeps: pairs(vm, taskdeps, words)?,
+            },
+        })
+    })
+    .map_err(python_error)
+}
+
+fn word(vm: &VirtualMachine, value: &PyObject) -> PyResult<Str> {
+    Ok(value.str(vm)?.to_string().into())
+}
+
+fn words(vm: &VirtualMachine, value: &PyObject) -> PyResult<Vec<Str>> {
+    let items: Vec<PyObjectRef> = vm.extract_elements_with(value, Ok)?;
+    items.iter().map(|item| word(vm, item)).collect()
+}
+
+/// A Python dict with names for keys.
+fn pairs<T>(vm: &VirtualMachine, dict: &PyObject, convert: impl Fn(&VirtualMachine, &PyObject) -> PyResult<T>) -> PyResult<IndexMap<Str, T>> {
+    let Some(dict) = dict.downcast_ref::<PyDict>() else { return Err(vm.new_type_error("a dict is needed")) };
+    dict.items_vec().iter().map(|(name, value)| Ok((word(vm, name)?, convert(vm, value)?))).collect()
+}
