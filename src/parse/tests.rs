@@ -162,7 +162,7 @@ fn append_with_an_operator_warns() {
     let (d, r) = t.conf("A:append += \"x\"\n");
     r.unwrap();
     assert_eq!(get(&d, "A"), " x");
-    assert!(t.runtime.has("log 30 : A:append += is not a recommended operator combination, please replace it."));
+    assert!(t.runtime.has("log 30 Main: A:append += is not a recommended operator combination, please replace it."));
 }
 
 #[test]

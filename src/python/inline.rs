@@ -89,9 +89,10 @@ pub fn eval_natively(store: &DataStore, text: &str) -> Option<Value> {
     known(text).plan.as_ref()?.eval(store)
 }
 
-/// Evaluates by the VM alone: the judge of the native evaluator.
-pub fn eval_in_vm(store: &DataStore, text: &str) -> Result<Value, RuntimeError> {
-    eval_in_vm_known(&known(text), store, text, None)
+/// Evaluates by the VM alone: the judge of the native evaluator. `var` is the variable that errors
+/// name.
+pub fn eval_in_vm(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
+    eval_in_vm_known(&known(text), store, text, var)
 }
 
 fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {

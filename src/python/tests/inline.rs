@@ -157,7 +157,7 @@ fn the_evaluator_agrees_with_the_vm() {
     store.set_var("LISTVALUE", hz_data::Value::List(std::sync::Arc::new(vec!["x".into()])), &info).unwrap();
     let mut native = 0;
     for text in EXPRESSIONS {
-        let vm = hz_python::inline::eval_in_vm(&store, text);
+        let vm = hz_python::inline::eval_in_vm(&store, text, Some("X"));
         native += usize::from(hz_python::inline::eval_natively(&store, text).is_some());
         let both = hz_python::inline::eval(&store, text, Some("X"));
         match (&both, &vm) {
