@@ -4,42 +4,56 @@ use super::*;
 use serde_json::{Map, json};
 use std::path::Path;
 
-/// A server in a process of its own, as builds have it.
-struct Running(libc::pid_t);
+/// A server in a process of its own, as builds have it: this test program again. A fork would not
+/// do: other tests' threads may hold SQLite's locks at that moment.
+struct Running(std::process::Child);
 
 impl Running {
     fn start(options: &ServeOptions) -> (Running, String) {
         use std::io::{BufRead, BufReader};
-        use std::os::fd::IntoRawFd;
-        let (reader, writer) = std::io::pipe().unwrap();
-        let mut options = options.clone();
-        options.ready = Some(writer.into_raw_fd());
-        // SAFETY: the child only serves and exits.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            let code = match serve(&options) {
-                Ok(()) => 0,
-                Err(e) => {
-                    eprintln!("{e}");
-                    1
-                }
-            };
-            unsafe { libc::_exit(code) }
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "hashserv::tests::server_process", "--ignored", "--nocapture"]);
+        command.env("TEST_ADDRESS", &options.address).env("TEST_DATABASE", &options.database);
+        if let Some(upstream) = &options.upstream {
+            command.env("TEST_UPSTREAM", upstream);
         }
-        unsafe { libc::close(options.ready.unwrap()) };
+        if let Some(permissions) = &options.anon_perms {
+            command.env("TEST_ANON_PERMS", permissions.join(" "));
+        }
+        if let Some((name, password)) = &options.admin {
+            command.env("TEST_ADMIN", format!("{name} {password}"));
+        }
+        let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(reader).read_line(&mut line).unwrap();
-        (Running(pid), line.trim().to_string())
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        (Running(child), line.trim().to_string())
     }
 
-    fn stop(self) -> i32 {
-        let mut status = 0;
-        unsafe {
-            libc::kill(self.0, libc::SIGTERM);
-            libc::waitpid(self.0, &mut status, 0);
-        }
-        libc::WEXITSTATUS(status)
+    /// The exit status after SIGTERM; -1 when a signal ended it.
+    fn stop(mut self) -> i32 {
+        // SAFETY: a signal to our own child, which has not been waited for.
+        unsafe { libc::kill(self.0.id() as libc::pid_t, libc::SIGTERM) };
+        self.0.wait().unwrap().code().unwrap_or(-1)
     }
+}
+
+#[test]
+#[ignore = "the server of the other tests"]
+fn server_process() {
+    let Ok(address) = std::env::var("TEST_ADDRESS") else { return };
+    let mut options = ServeOptions::new(address, std::env::var("TEST_DATABASE").unwrap());
+    options.upstream = std::env::var("TEST_UPSTREAM").ok();
+    options.anon_perms = std::env::var("TEST_ANON_PERMS").ok().map(|p| p.split_whitespace().map(str::to_string).collect());
+    options.admin = std::env::var("TEST_ADMIN").ok().and_then(|a| a.split_once(' ').map(|(n, p)| (n.into(), p.into())));
+    options.ready = Some(2);
+    let code = match serve(&options) {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("{e}");
+            1
+        }
+    };
+    std::process::exit(code)
 }
 
 fn hash(digit: char) -> String {
