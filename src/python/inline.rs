@@ -16,6 +16,7 @@ use rustpython_vm::compiler::Mode;
 use rustpython_vm::function::ArgMapping;
 use rustpython_vm::scope::Scope;
 use rustpython_vm::{AsObject, PyPayload, PyRef, PyResult, VirtualMachine};
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
 /// An expression, looked at once.
@@ -77,9 +78,19 @@ fn known(text: &str) -> Arc<Inline> {
 pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
     let inline = known(text);
     if let Some(plan) = &inline.plan
-        && let Some(value) = plan.eval(store)
+        && let Some(_deeper) = Deeper::enter()
     {
-        return Ok(value);
+        plain::failure();
+        if let Some(value) = plan.eval(store) {
+            return Ok(value);
+        }
+        // Asking the VM as well at each level would double the work with each: only the outer
+        // levels get a traceback.
+        if DEPTH.get() > TRACED
+            && let Some(error) = plain::failure()
+        {
+            return Err(crate::enter(|vm| to_runtime(vm, crate::errors::from_data(vm, error))));
+        }
     }
     eval_in_vm_known(&inline, store, text, var)
 }
@@ -95,9 +106,45 @@ pub fn eval_in_vm(store: &DataStore, text: &str, var: Option<&str>) -> Result<Va
     eval_in_vm_known(&known(text), store, text, var)
 }
 
+/// Expressions within expressions (`${@d.getVar('A')}` where A holds another one) before it is a
+/// RecursionError. The reference spends seven frames of Python on each, of the thousand it has; our
+/// VM sees one, and an error that passes through a thousand levels takes seconds to tell.
+const DEEPEST: u32 = 140;
+
+/// Levels whose failure is told with the VM's traceback.
+const TRACED: u32 = 3;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One level deeper, until dropped.
+struct Deeper;
+
+impl Deeper {
+    /// None: that is too deep.
+    fn enter() -> Option<Deeper> {
+        if DEPTH.get() >= DEEPEST {
+            return None;
+        }
+        DEPTH.set(DEPTH.get() + 1);
+        Some(Deeper)
+    }
+}
+
+impl Drop for Deeper {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
 fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
     crate::enter(|vm| {
-        in_vm(vm, inline, store, text, var).map_err(|error| {
+        let evaluated = match Deeper::enter() {
+            Some(_deeper) => in_vm(vm, inline, store, text, var),
+            None => Err(vm.new_recursion_error("maximum recursion depth exceeded".to_string())),
+        };
+        evaluated.map_err(|error| {
             let mut error = to_runtime(vm, error);
             if let RuntimeError::Python(found) = &mut error {
                 for frame in found.frames.iter_mut().filter(|frame| &*frame.file == "<expansion>") {

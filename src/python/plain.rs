@@ -5,9 +5,10 @@
 //! know, and whatever fails, is left to the VM, which gives the answer or the error. The tests hold
 //! it against the VM.
 
-use hz_data::{DataStore, Read, Value, python_repr};
+use hz_data::{DataError, DataStore, Read, Value, python_repr};
 use hz_diagnostics::Str;
 use ruff_python_ast::{self as ast, BoolOp, CmpOp, Expr, Number, Operator, UnaryOp};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// A Python value the evaluator knows.
@@ -342,6 +343,21 @@ impl Plain {
     }
 }
 
+thread_local! {
+    /// Why the last plan gave up, if a read of the store failed.
+    static FAILED: RefCell<Option<DataError>> = const { RefCell::new(None) };
+}
+
+/// The read's value; an error is kept for [`failure`].
+fn told<T>(read: Result<T, DataError>) -> Option<T> {
+    read.map_err(|error| FAILED.set(Some(error))).ok()
+}
+
+/// The failed read that made the last plan give up, once.
+pub fn failure() -> Option<DataError> {
+    FAILED.take()
+}
+
 impl Plan {
     /// The value, or None if the VM is to say.
     pub fn eval(&self, store: &DataStore) -> Option<Value> {
@@ -377,7 +393,7 @@ fn word_set(value: &Plain) -> Option<BTreeSet<&str>> {
 impl Node {
     fn eval(&self, store: &DataStore) -> Option<Plain> {
         let get_var = |name: &Plain, expand: bool| -> Option<Plain> {
-            read(store.get_var(name.as_text()?, Read { expand, ..Read::default() }).ok()?)
+            read(told(store.get_var(name.as_text()?, Read { expand, ..Read::default() }))?)
         };
         Some(match self {
             Node::Const(value) => value.clone(),
@@ -385,7 +401,7 @@ impl Node {
             Node::GetFlag(name, flag, expand) => {
                 let (name, flag) = (name.eval(store)?, flag.eval(store)?);
                 let how = Read { expand: *expand, ..Read::default() };
-                read(store.get_flag(name.as_text()?, flag.as_text()?, how).ok()?)?
+                read(told(store.get_flag(name.as_text()?, flag.as_text()?, how))?)?
             }
             Node::Contains { any, args } => {
                 let [name, check, yes, no] = &**args;

@@ -111,10 +111,6 @@ impl std::fmt::Display for SignatureError {
 }
 impl std::error::Error for SignatureError {}
 
-fn short(class: &str) -> &str {
-    class.rsplit('.').next().unwrap_or(class)
-}
-
 type Result<T> = std::result::Result<T, SignatureError>;
 
 /// BitBake's idea of a boolean word.

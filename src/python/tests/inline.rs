@@ -166,5 +166,16 @@ fn the_evaluator_agrees_with_the_vm() {
             _ => panic!("{text}: {both:?} against {vm:?}"),
         }
     }
+    // A failure that passes through many expressions costs each of them once.
+    store.set_var("V0", "${BROKEN}", &info).unwrap();
+    for n in 1..=60 {
+        store.set_var(&format!("V{n}"), format!("${{@d.getVar('V{}')}}", n - 1), &info).unwrap();
+    }
+    let text = store.get("V60").unwrap_err().to_string();
+    assert!(text.starts_with("Failure expanding variable BROKEN, expression was ${@1/0} which triggered exception ZeroDivisionError"), "{text}");
+    assert!(text.contains("-> V0 -> V1 ->") && text.ends_with("-> V59 -> V60"), "{text}");
+    store.set_var("ROUND", "${@d.getVar('AROUND')}", &info).unwrap();
+    store.set_var("AROUND", "${@d.getVar('ROUND')}", &info).unwrap();
+    assert!(store.get("ROUND").unwrap_err().to_string().contains("RecursionError: maximum recursion depth exceeded"));
     assert!(native > 85, "only {native} of {} evaluated natively", EXPRESSIONS.len());
 }
