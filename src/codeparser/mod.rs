@@ -124,7 +124,19 @@ pub fn raised(problem: &Diagnostic) -> Raised {
         let logged = (!problem.message.is_empty()).then(|| problem.message.clone());
         return Raised { class, message, logged };
     }
-    Raised { class: "SyntaxError".into(), message: problem.message.clone(), logged: None }
+    Raised { class: syntax_error_class(&problem.message).into(), message: problem.message.clone(), logged: None }
+}
+
+/// SyntaxError or that one of its classes which Python's own compiler raises for such a mistake.
+fn syntax_error_class(message: &str) -> &'static str {
+    let message = message.to_ascii_lowercase();
+    if ["expected an indented block", "unexpected indent", "unindent does not match"].iter().any(|m| message.starts_with(m)) {
+        "IndentationError"
+    } else if message.starts_with("inconsistent use of tabs") {
+        "TabError"
+    } else {
+        "SyntaxError"
+    }
 }
 
 /// Scans a Python body (function body text as stored in a variable, or an inline expression).

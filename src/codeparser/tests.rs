@@ -53,6 +53,10 @@ fn refusals() {
     assert_eq!(what("a $((1+1))"), pair("NotImplementedError", "$(("));
     assert_eq!(what("echo \"x"), pair("NeedMore", ""));
     assert_eq!(what("if a"), pair("ShellSyntaxError", "Unexpected EOF"));
+    let class = |text| raised(&python(text).unwrap_err()).class;
+    assert_eq!(class("if d:\n    #\n"), "IndentationError");
+    assert_eq!(class("a = 1\n  b = 2\n"), "IndentationError");
+    assert_eq!(class("a = = 1\n"), "SyntaxError");
     assert_eq!(what("echo foo$ bar"), pair("ShellSyntaxError", "Invalid token \"%s\""));
     let shown = "LexToken(Rbrace,'}',0,0)\nfollowed by:\n  LexToken(COMMA,';',0,0)\n  LexToken(TOKEN,'b',0,0)\n  LexToken(NEWLINE,'\\n',0,0)\n";
     assert_eq!(what("a } ; b\n").1, shown);
