@@ -30,20 +30,8 @@ import bb.utils
 # Values that hold times of files, or that the reference shares between stores on purpose.
 HIDDEN = {"__depends", "__base_depends", "__exportlist", "__siggen_gendeps", "__siggen_varvals", "__siggen_taskdeps", "BB_ORIGENV"}
 
-
-class Collector(logging.Handler):
-    def emit(self, record):
-        kept.append((record.levelno, record.name, record.getMessage()))
-
-
-kept = []
-logging.getLogger("BitBake").addHandler(Collector(0))
-
-
-def records():
-    taken = list(kept)
-    kept.clear()
-    return taken
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from kept_messages import records
 
 
 if bb.__version__.startswith("2.19"):

@@ -5,25 +5,15 @@ Writes a line for each body: what it refers to and calls, and the messages and e
 
 import json
 import logging
+import os
 import sys
 
 import bb
 import bb.codeparser
 import bb.data
 
-class Collector(logging.Handler):
-    def emit(self, record):
-        kept.append((record.levelno, record.name, record.getMessage()))
-
-
-kept = []
-logging.getLogger("BitBake").addHandler(Collector(0))
-
-
-def records():
-    taken = list(kept)
-    kept.clear()
-    return taken
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from kept_messages import records
 
 
 logger = logging.getLogger("BitBake.Data")

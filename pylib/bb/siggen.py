@@ -446,19 +446,9 @@ class SignatureGeneratorUniHashMixIn:
             return {"username": self.username, "password": self.password}
         return {}
 
-    @contextmanager
     def _client_env(self):
         """The environment in which the server is talked to: the user's proxies and certificates."""
-        before = {name: os.environ.get(name) for name in self.env}
-        os.environ.update(self.env)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+        return bb.utils.environment(**self.env)
 
     @contextmanager
     def client(self):

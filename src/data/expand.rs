@@ -57,7 +57,7 @@ impl<'a> Ctx<'a> {
             let mut st = self.st.borrow_mut();
             if st.depth >= MAX_DEPTH {
                 drop(st);
-                let error = DataError::python("RecursionError", "maximum recursion depth exceeded");
+                let error = DataError::too_deep();
                 return Err(error.leaving(owner, source));
             }
             st.depth += 1;

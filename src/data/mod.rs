@@ -6,6 +6,7 @@
 //! written.
 
 pub mod emit;
+mod depth;
 mod error;
 mod expand;
 mod history;
@@ -21,6 +22,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use depth::{Level, TOO_DEEP};
 pub use error::{DataError, Result};
 pub use expand::Refs;
 

@@ -289,7 +289,7 @@ impl<'a> Ctx<'a> {
     /// would never end.
     fn rename(&self, name: &str, new: &str, info: &SetInfo, level: u32) -> Result<()> {
         if level > 30 {
-            return Err(DataError::python("RecursionError", "maximum recursion depth exceeded"));
+            return Err(DataError::too_deep());
         }
         if name == new {
             self.store.warn(&format!("Calling renameVar with equivalent keys ({name}) is invalid"));

@@ -6,7 +6,7 @@ use crate::eval::eval;
 use crate::origins;
 use crate::paths::{list, resolve_file, unseen};
 use crate::statements::load;
-use hz_data::{DataError, DataStore, SetInfo, Value};
+use hz_data::{DataError, DataStore, Level, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_syntax::Grammar;
 use std::cell::Cell;
@@ -20,24 +20,6 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-struct Depth;
-
-impl Depth {
-    fn enter() -> Result<Depth> {
-        if DEPTH.get() >= MAX_DEPTH {
-            return Err(DataError::python("RecursionError", "maximum recursion depth exceeded").into());
-        }
-        DEPTH.set(DEPTH.get() + 1);
-        Ok(Depth)
-    }
-}
-
-impl Drop for Depth {
-    fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
-    }
-}
-
 /// `bb.parse.handle(file, d, True)`: evaluates a `.conf`, `.inc`, `.bbclass` or `.bb` into the store
 /// without finalising anything. `baseconfig`: `addpylib` is understood.
 ///
@@ -48,7 +30,7 @@ pub fn handle_included(file: &str, store: &DataStore, baseconfig: bool) -> Resul
     let Some(grammar) = Grammar::of(file) else {
         return Err(Error::parse("not a BitBake file", file, 0));
     };
-    let _depth = Depth::enter()?;
+    let _level = Level::enter(&DEPTH, MAX_DEPTH).ok_or_else(DataError::too_deep)?;
     store.include_enter(file);
     let result = match grammar {
         Grammar::Conf => handle_conf(file, store, baseconfig),
@@ -63,7 +45,7 @@ pub fn handle_included(file: &str, store: &DataStore, baseconfig: bool) -> Resul
 /// # Errors
 /// As [`handle_included`].
 pub fn handle_append(file: &str, store: &DataStore) -> Result<()> {
-    let _depth = Depth::enter()?;
+    let _level = Level::enter(&DEPTH, MAX_DEPTH).ok_or_else(DataError::too_deep)?;
     handle_recipe_grammar(file, store, true).map(|_| ())
 }
 

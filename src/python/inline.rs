@@ -5,7 +5,7 @@ use crate::errors::to_runtime;
 use crate::metadata::context;
 use crate::plain::{self, Plan};
 use crate::store::wrap;
-use hz_data::{DataStore, RuntimeError, Value};
+use hz_data::{DataStore, Level, RuntimeError, TOO_DEEP, Value};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
@@ -78,7 +78,7 @@ fn known(text: &str) -> Arc<Inline> {
 pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
     let inline = known(text);
     if let Some(plan) = &inline.plan
-        && let Some(_deeper) = Deeper::enter()
+        && let Some(_level) = Level::enter(&DEPTH, DEEPEST)
     {
         plain::failure();
         if let Some(value) = plan.eval(store) {
@@ -118,31 +118,11 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// One level deeper, until dropped.
-struct Deeper;
-
-impl Deeper {
-    /// None: that is too deep.
-    fn enter() -> Option<Deeper> {
-        if DEPTH.get() >= DEEPEST {
-            return None;
-        }
-        DEPTH.set(DEPTH.get() + 1);
-        Some(Deeper)
-    }
-}
-
-impl Drop for Deeper {
-    fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
-    }
-}
-
 fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
     crate::enter(|vm| {
-        let evaluated = match Deeper::enter() {
-            Some(_deeper) => in_vm(vm, inline, store, text, var),
-            None => Err(vm.new_recursion_error("maximum recursion depth exceeded".to_string())),
+        let evaluated = match Level::enter(&DEPTH, DEEPEST) {
+            Some(_level) => in_vm(vm, inline, store, text, var),
+            None => Err(vm.new_recursion_error(TOO_DEEP.to_string())),
         };
         evaluated.map_err(|error| {
             let mut error = to_runtime(vm, error);
