@@ -12,7 +12,8 @@ import traceback
 import _hz_cooker
 import bb
 import bb.event
-from bb.command import CommandCompleted, CommandError, CommandFailed
+import bb.fetch2
+from bb.command import CommandCompleted, CommandError, CommandExit, CommandFailed
 
 
 def _mc_of(args, place):
@@ -51,6 +52,8 @@ class Commands:
         # Stores that were given away, by number; 0 is the configuration.
         self.stores = {}
         self.listener = None
+        # How the last queued command ended; its result only says that it was taken.
+        self.succeeded = False
 
     def data(self, mc=""):
         return _hz_cooker.store(mc)
@@ -265,6 +268,27 @@ class Commands:
     def generateDotGraph(self, targets, task):
         return _hz_cooker.run("graph", targets, task, self.listener)
 
+    def generateTargetsTree(self, klass, pkg_list):
+        return _hz_cooker.run("targets", pkg_list or [], None, self.listener, {"inherits": klass})
+
+    def getTaskSignatures(self, target, tasks):
+        return _hz_cooker.run("signatures", target, None, self.listener, {"tasks": tasks or []})
+
+    def buildFile(self, bfile, task, internal=False):
+        return _hz_cooker.run("file", [], task, self.listener, {"buildfile": bfile, "internal": bool(internal)})
+
+    def showEnvironment(self, bfile):
+        return _hz_cooker.run("environment", [], None, self.listener, {"buildfile": bfile})
+
+    def showEnvironmentTarget(self, pkg):
+        return _hz_cooker.run("environment", pkg, None, self.listener)
+
+    def compareRevisions(self):
+        _hz_cooker.parse()
+        if bb.fetch2.fetcher_compare_revisions(self.data()):
+            bb.event.fire(CommandExit(1), self.data())
+            return True
+
     def showVersions(self):
         return _hz_cooker.run("versions", [], None, self.listener)
 
@@ -346,17 +370,19 @@ class Commands:
             return None, traceback.format_exc()
 
     def _run_queued(self, name, method, params):
+        self.succeeded = False
         with self.connection.inside():
             try:
                 result = method(*params)
             except bb.BBHandledException:
                 bb.event.fire(CommandFailed(""), self.data())
-                return False, None
+                return True, None
             except (Exception, SystemExit):
                 bb.event.fire(CommandFailed(traceback.format_exc()), self.data())
-                return False, None
+                return True, None
             if result is None:
                 # Native commands say themselves that they are done.
                 bb.event.fire(CommandCompleted(), self.data())
                 result = True
-        return result, None
+            self.succeeded = bool(result)
+        return True, None

@@ -8,7 +8,6 @@ import bb.build
 import bb.cache
 import bb.command
 import bb.event
-import bb.msg
 import bb.runqueue
 
 
@@ -17,7 +16,7 @@ def _log(facts):
         {
             "name": facts["logger"],
             "levelno": facts["level"],
-            "levelname": bb.msg.BBLogFormatter.levelnames.get(facts["level"], "Level %d" % facts["level"]),
+            "levelname": logging.getLevelName(facts["level"]),
             "msg": facts["message"],
             "args": (),
             "process": facts["pid"],

@@ -303,6 +303,7 @@ class Tinfoil:
             "verbose": bool(params.verbose),
             "prefiles": list(params.prefile or ()),
             "postfiles": list(params.postfile or ()),
+            "command": list(sys.argv),
         }
         try:
             self.server_connection = Connection(options)
@@ -533,7 +534,7 @@ class Tinfoil:
         self._commands.listener = listener if event_callback else None
         before = _hz_cooker.hold(False)
         try:
-            return bool(self.run_command(command, *args))
+            return self.run_command(command, *args) and self._commands.succeeded
         finally:
             self._commands.listener = None
             _hz_cooker.hold(before)

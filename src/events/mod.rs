@@ -1,6 +1,8 @@
 //! The typed build events. Who emits (parsing, run queue, tasks) and who reads (terminal, logs,
 //! reports) know this file and never each other. Events of task processes travel as JSON lines.
 
+pub mod pipe;
+
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 

@@ -4,10 +4,11 @@
 //! terminal's signals reach only the parent and one signal reaches all that a task started.
 
 use crate::shell::pidfd;
+use hz_events::pipe::Lines;
 use hz_events::{Event, Sink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -25,10 +26,7 @@ struct Child {
     tid: String,
     pid: i32,
     ended: OwnedFd,
-    pipe: File,
-    /// Received, up to an unfinished line.
-    buffer: Vec<u8>,
-    open: bool,
+    events: Lines<File>,
 }
 
 /// fork(2) as the process needs it done: the child's id, or None in the child.
@@ -105,7 +103,7 @@ impl Spawner {
         let pipe = File::from(reader);
         // SAFETY: flags of a descriptor we own.
         unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        self.children.push(Child { tid: tid.to_string(), pid, ended, pipe, buffer: Vec::new(), open: true });
+        self.children.push(Child { tid: tid.to_string(), pid, ended, events: Lines::new(pipe) });
         Ok(pid)
     }
 
@@ -122,8 +120,8 @@ impl Spawner {
         let mut fds = Vec::with_capacity(self.children.len() * 2);
         for child in &self.children {
             fds.push(child.ended.as_fd());
-            if child.open {
-                fds.push(child.pipe.as_fd());
+            if child.events.is_open() {
+                fds.push(child.events.pipe().as_fd());
             }
         }
         fds
@@ -204,24 +202,8 @@ impl Spawner {
 
 impl Child {
     fn read(&mut self, reports: &mut Vec<Report>) {
-        let mut chunk = [0u8; 64 * 1024];
-        while self.open {
-            match self.pipe.read(&mut chunk) {
-                Ok(0) => self.open = false,
-                Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        let mut start = 0;
-        while let Some(length) = self.buffer[start..].iter().position(|b| *b == b'\n') {
-            // A line that is no event was torn by a process killed while it wrote.
-            if let Ok(event) = serde_json::from_slice(&self.buffer[start..start + length]) {
-                reports.push(Report::Event { tid: self.tid.clone(), pid: self.pid, event });
-            }
-            start += length + 1;
-        }
-        self.buffer.drain(..start);
+        let (tid, pid) = (&self.tid, self.pid);
+        self.events.take(|event| reports.push(Report::Event { tid: tid.clone(), pid, event }));
     }
 }
 
@@ -327,8 +309,7 @@ impl Sink for PipeSink {
         if let Event::Log(record) = &mut event {
             record.taskpid.get_or_insert(self.pid);
         }
-        let Ok(mut line) = serde_json::to_vec(&event) else { return };
-        line.push(b'\n');
+        let Some(line) = hz_events::pipe::line(&event) else { return };
         if self.lock.with(|| self.pipe.write_all(&line)).is_err() {
             // Nobody reads any more: the build has gone, and so do we.
             end_group(libc::SIGTERM);

@@ -1,7 +1,7 @@
 //! The dependency tree of a build by names, for `-g`, the task explorer and the event that shows
 //! it to metadata (`bb.cooker.buildDependTree`).
 
-use crate::{Result, TaskGraph};
+use crate::{BuildPlan, RecipeId, Result, TaskGraph};
 use hz_diagnostics::Str;
 use hz_events::{level, log};
 use indexmap::{IndexMap, IndexSet};
@@ -80,6 +80,42 @@ impl DependTree {
             }
         }
         tree
+    }
+
+    /// The same of what targets need, before it is known which tasks run: each recipe depends on
+    /// recipes here, where they are known. Nothing is told of tasks, items and packages.
+    pub fn of_recipes(plan: &BuildPlan) -> DependTree {
+        let mut tree = DependTree::default();
+        for (mc, data) in &plan.taskdata {
+            let set = &plan.sets[mc];
+            let with_mc = |name: &str| if mc.is_empty() { name.to_owned() } else { format!("mc:{mc}:{name}") };
+            let mut seen = FxHashSet::default();
+            for entry in &data.tasks {
+                let recipe = set.recipe(entry.recipe);
+                let pn = with_mc(set.pn(entry.recipe));
+                tree.pn.entry(pn.clone()).or_insert_with(|| PnInfo {
+                    filename: recipe.info.mcfn.clone(), version: set.version(entry.recipe), inherits: recipe.info.inherits.clone(),
+                });
+                if !seen.insert(entry.recipe) {
+                    continue;
+                }
+                let named = |items: &[Str], provider: &dyn Fn(&str) -> Option<RecipeId>| -> Vec<Str> {
+                    items.iter().map(|item| with_mc(provider(item).map_or(item, |id| set.pn(id))).into()).collect()
+                };
+                tree.depends.insert(pn.clone(), named(&data.depids[&entry.recipe], &|item| data.provider(item)));
+                tree.rdepends_pn.insert(pn, named(&data.rdepids[&entry.recipe], &|item| data.runtime_provider(item)));
+                recipe.rundeps.iter().for_each(|(package, deps)| { tree.rdepends_pkg.insert(package.clone(), deps.clone()); });
+                recipe.runrecs.iter().for_each(|(package, deps)| { tree.rrecs_pkg.insert(package.clone(), deps.clone()); });
+            }
+        }
+        tree
+    }
+
+    /// The parts that [`DependTree::of_recipes`] fills, as the TargetsTreeGenerated event carries them.
+    pub fn recipes_to_json(&self) -> Value {
+        let Value::Object(mut all) = self.to_json(Value::Null) else { return Value::Null };
+        all.retain(|name, _| ["depends", "pn", "rdepends-pn", "rdepends-pkg", "rrecs-pkg"].contains(&name.as_str()));
+        Value::Object(all)
     }
 
     /// The tree as the DepTreeGenerated event carries it; `priorities` is `layer-priorities`.

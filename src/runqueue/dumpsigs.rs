@@ -2,13 +2,35 @@
 //! that no longer match what is cached.
 
 use crate::{DOMAIN, Result, RunQueue};
-use hz_events::{level, log};
+use hz_events::pipe::{Lines, line};
+use hz_events::{Event, Sink, emit, level, log};
 use hz_graph::{TaskId, fatal};
 use rustc_hash::FxHashSet;
+use std::io::{PipeReader, PipeWriter, Write, pipe};
+use std::os::fd::AsRawFd;
+
+/// A process that writes signature files; its messages come through a pipe, so that they are shown
+/// and counted by the process that shows and counts all others.
+struct Writer {
+    pid: i32,
+    events: Lines<PipeReader>,
+}
+
+/// The sink of such a process.
+struct ToParent(PipeWriter);
+
+impl Sink for ToParent {
+    fn emit(&mut self, event: Event) {
+        if let Some(line) = line(&event) {
+            // If nobody reads any more, the command has gone.
+            let _ = self.0.write_all(&line);
+        }
+    }
+}
 
 /// Processes that write signature files.
 pub(crate) struct Dump {
-    children: Vec<i32>,
+    children: Vec<Writer>,
     failed: bool,
     /// Tasks whose difference is explained at the end (`printdiff`).
     differing: Vec<TaskId>,
@@ -28,11 +50,13 @@ impl RunQueue {
             self.dump = Some(Dump { children, failed: false, differing });
         }
         let Some(dump) = &mut self.dump else { return Ok(true) };
-        dump.children.retain(|pid| {
+        dump.children.retain_mut(|writer| {
             let mut status = 0;
+            // First whether it ended, then what it sent: so nothing it sent is missed.
             // SAFETY: a plain system call on a child of ours.
-            let ended = unsafe { libc::waitpid(*pid, &mut status, libc::WNOHANG) };
-            if ended == *pid && status != 0 {
+            let ended = unsafe { libc::waitpid(writer.pid, &mut status, libc::WNOHANG) };
+            writer.events.take(emit);
+            if ended == writer.pid && status != 0 {
                 dump.failed = true;
             }
             ended == 0
@@ -51,7 +75,7 @@ impl RunQueue {
         Ok(true)
     }
 
-    fn fork_dumps(&mut self) -> Result<Vec<i32>> {
+    fn fork_dumps(&mut self) -> Result<Vec<Writer>> {
         let count = self.work.graph.tasks.len();
         let parts = self.settings.parse_threads.clamp(1, count.max(1));
         let mut children = Vec::new();
@@ -61,9 +85,13 @@ impl RunQueue {
                 write()?;
                 return Ok(children);
             }
+            let failed = |e: std::io::Error| fatal(DOMAIN, format!("Unable to start a process: {e}"));
+            let (reader, writer) = pipe().map_err(failed)?;
             // SAFETY: the process that runs builds has one thread, so the child is as good as it.
             match unsafe { libc::fork() } {
                 0 => {
+                    drop(reader);
+                    hz_events::set_sink(Box::new(ToParent(writer)));
                     let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)) {
                         Ok(Ok(())) => 0,
                         Ok(Err(e)) => {
@@ -75,8 +103,12 @@ impl RunQueue {
                     // SAFETY: ends the child without running what belongs to the parent.
                     unsafe { libc::_exit(code) }
                 }
-                -1 => return Err(fatal(DOMAIN, format!("Unable to start a process: {}", std::io::Error::last_os_error()))),
-                pid => children.push(pid),
+                -1 => return Err(failed(std::io::Error::last_os_error())),
+                pid => {
+                    // SAFETY: a plain system call on our own descriptor.
+                    unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+                    children.push(Writer { pid, events: Lines::new(reader) });
+                }
             }
         }
         Ok(children)

@@ -139,6 +139,7 @@ impl Signatures for Sigs {
     }
     fn dump_sigtask(&mut self, graph: &TaskGraph, task: TaskId) -> Result<()> {
         let world = self.0.borrow();
+        hz_events::log(level::ERROR, "", format!("about {}", graph.task(task).tid));
         std::fs::write(world.dir.join(format!("{}.{}.sigdata", graph.pn(task), graph.task(task).name)), "").map_err(|e| hz_graph::fatal("", e.to_string()))
     }
 }
@@ -590,6 +591,19 @@ fn signature_dump() {
     let (ran, outcome) = build.run(&["a1:do_patch"]);
     assert!(ran.is_empty() && outcome.success);
     assert!(build.world.borrow().dir.join("a1.do_unpack.sigdata").exists());
+}
+
+#[test]
+fn messages_of_the_processes_that_write_signatures_arrive() {
+    let mut build = Build::new("");
+    build.options.dump_signatures = vec!["none".into()];
+    build.config.insert("BB_NUMBER_PARSE_THREADS".into(), "2".into());
+    let (_, outcome) = build.run(&["a1:do_patch"]);
+    assert!(outcome.success);
+    let told = build.events.logs(level::ERROR);
+    for name in ["do_fetch", "do_unpack", "do_patch"] {
+        assert!(told.contains(&format!("about /a1.bb:{name}")), "{told:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::bridge::fire;
 use crate::commands::{Names, run, set_build_variables};
-use crate::graphs::{Metadata, default_task, told};
+use crate::graphs::{self, Metadata, default_task};
 use crate::basehashes::BaseHashes;
 use crate::parsing::{python_error, tell_cache, tell_failure};
 use crate::session::Session;
@@ -54,14 +54,25 @@ pub fn matching(session: &mut Session, pattern: &str, mc: &str) -> Result<String
     Err(Error::Handled)
 }
 
-/// Builds what the expression of `-b` names.
-pub fn build(session: &mut Session, pattern: &str) -> Result<()> {
+/// Builds what the expression of `-b` names. `internal`: for a program, which does not want the
+/// user told of it: no events of a build, no notes of the run queue.
+pub fn build(session: &mut Session, pattern: &str, internal: bool) -> Result<()> {
+    if internal {
+        session.terminal.quieten_queue(true);
+        let built = build_one(session, pattern, false);
+        session.terminal.quieten_queue(false);
+        return built;
+    }
     fire(session.data(), "bb.event.BuildInit", |_| Ok(Vec::new())).map_err(python_error)?;
     log(
         level::WARNING,
         "",
         "Buildfile specified, dependencies will not be handled. If this is not what you want, do not use -b / --buildfile.",
     );
+    build_one(session, pattern, true)
+}
+
+fn build_one(session: &mut Session, pattern: &str, told: bool) -> Result<()> {
     let mut task = default_task(session)?;
     if !task.starts_with("do_") {
         task.insert_str(0, "do_");
@@ -103,7 +114,7 @@ pub fn build(session: &mut Session, pattern: &str) -> Result<()> {
     set.add(Arc::new(info), 1);
     let mut data = TaskData::new(!session.request.keep_going, false);
     let stores = [(mc.into(), config.clone())].into_iter().collect();
-    data.add_provider(&config, &mut set, &item, &mut Metadata::new(&stores)).map_err(told)?;
+    data.add_provider(&config, &mut set, &item, &mut Metadata::new(&stores)).map_err(graphs::told)?;
     let Some(recipe) = data.provider(&item) else { return Err(Error::Handled) };
     let target = Target { mc: mc.into(), item: item.clone(), task: task.into(), recipe };
     let plan = BuildPlan {
@@ -111,5 +122,6 @@ pub fn build(session: &mut Session, pattern: &str) -> Result<()> {
         taskdata: [(mc.into(), data)].into_iter().collect(),
         targets: vec![target],
     };
-    run(session, plan, &[config], &Names::One(item.to_string()))
+    let names = if told { Names::One(item.to_string()) } else { Names::Untold };
+    run(session, plan, &[config], &names)
 }

@@ -2,7 +2,7 @@
 //! opened and closed by the program; in between its commands run here, in the program's process.
 //! `pylib/bb/_commands.py` makes the reference's commands of these.
 
-use crate::commands;
+use crate::{buildfile, commands, environment};
 use crate::graphs::{self, RecipeSets};
 use crate::raised::raised;
 use crate::session::{Features, Session, Terminal};
@@ -14,6 +14,7 @@ use hz_ui::Options;
 use rustpython_vm::builtins::{PyBaseExceptionRef, PyModuleDef};
 use rustpython_vm::{Context, PyObjectRef, PyResult, VirtualMachine};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The module's definition, for the VM's start-up.
 pub fn module_def(ctx: &Context) -> &'static PyModuleDef {
@@ -35,6 +36,13 @@ thread_local! {
     static TERMINAL: RefCell<Option<Terminal>> = const { RefCell::new(None) };
     /// The program's function that sees events of a running command first; true if it keeps one.
     static LISTENER: RefCell<Option<PyObjectRef>> = const { RefCell::new(None) };
+}
+
+/// Has the program opened the cooker?
+static OPEN: AtomicBool = AtomicBool::new(false);
+
+pub fn is_open() -> bool {
+    OPEN.load(Ordering::Relaxed)
 }
 
 /// Runs a command with the cooker. A command that is called from one (by an event's handler) fails.
@@ -118,8 +126,8 @@ fn python_event(event: &Event, vm: &VirtualMachine) -> PyResult {
 
 #[rustpython_vm::pymodule]
 mod _hz_cooker {
-    use super::{COOKER, Cooker, Error, Event, Features, LISTENER, Options, Request, Session, TERMINAL, Terminal};
-    use super::{Verb, commands, deliver, graphs, level, log, python_event, queries, raised, terminal, told, with};
+    use super::{COOKER, OPEN, Ordering, Cooker, Error, Event, Features, LISTENER, Options, Request, Session, TERMINAL, Terminal};
+    use super::{Verb, buildfile, commands, deliver, environment, graphs, level, log, python_event, queries, raised, terminal, told, with};
     use crate::bridge::{text, texts};
     use crate::basehashes::BaseHashes;
     use indexmap::IndexMap;
@@ -150,7 +158,7 @@ mod _hz_cooker {
     }
 
     /// Opens the cooker on the build directory of `environment` (the user's, a dict). Options:
-    /// tracking, skip_fragments, quiet, debug, verbose, prefiles, postfiles.
+    /// tracking, skip_fragments, quiet, debug, verbose, prefiles, postfiles, command (the program's words).
     /// From then on events wait for `next_event`.
     #[pyfunction]
     fn open(environment: PyDictRef, options: PyDictRef, vm: &VirtualMachine) -> PyResult<()> {
@@ -172,6 +180,7 @@ mod _hz_cooker {
             loglevel,
             prefiles: texts_option(&options, "prefiles", vm)?,
             postfiles: texts_option(&options, "postfiles", vm)?,
+            command: texts_option(&options, "command", vm)?,
             ..Request::default()
         };
         let mut env = IndexMap::new();
@@ -183,7 +192,11 @@ mod _hz_cooker {
         hz_events::set_sink(Box::new(terminal.clone()));
         TERMINAL.set(Some(terminal.clone()));
         let features = Features { tracking: truth("tracking")?, skip_fragments: truth("skip_fragments")? };
-        let session = Session::open(request, terminal, env, features).map_err(|e| told(vm, e))?;
+        OPEN.store(true, Ordering::Relaxed);
+        let session = Session::open(request, terminal, env, features)
+            .and_then(|session| session.set_command_line().map(|()| session))
+            .inspect_err(|_| OPEN.store(false, Ordering::Relaxed))
+            .map_err(|e| told(vm, e))?;
         COOKER.set(Some(Cooker { session, sets: None, stale: false }));
         Ok(())
     }
@@ -193,6 +206,7 @@ mod _hz_cooker {
     fn close() {
         if let Some(mut cooker) = COOKER.take() {
             cooker.session.close();
+            OPEN.store(false, Ordering::Relaxed);
         }
     }
 
@@ -418,17 +432,32 @@ mod _hz_cooker {
     }
 
     /// Runs a command of `bitbake` on `targets`: "build", "graph" (writes the files of -g), "tree"
-    /// (fires DepTreeGenerated) or "versions" (-s). `task` None: the default one. `listener`, if given, sees every event
-    /// before the terminal and keeps those it returns true for. Gives whether it went well.
+    /// (fires DepTreeGenerated), "targets" (fires TargetsTreeGenerated), "signatures" (of the tasks in
+    /// `options`; fires GetTaskSignatureResult), "versions" (-s), "environment" (-e) or "file" (-b).
+    /// `task` None: the default one. `listener`, if given, sees every event before the terminal and
+    /// keeps those it returns true for. `options`: buildfile, internal, inherits, tasks. Gives whether
+    /// it went well.
     #[pyfunction]
     fn run(
         what: PyStrRef, targets: PyObjectRef, task: Option<PyStrRef>, listener: OptionalArg<Option<PyObjectRef>>,
-        vm: &VirtualMachine,
+        options: OptionalArg<PyDictRef>, vm: &VirtualMachine,
     ) -> PyResult<bool> {
         let targets = list_of_texts(&targets, vm)?;
         let what = what.to_string();
+        let options = options.into_option().unwrap_or_else(|| vm.ctx.new_dict());
+        let buildfile = option::<PyStrRef>(&options, "buildfile", vm)?.map(|file| file.to_string());
+        let inherits = option::<PyStrRef>(&options, "inherits", vm)?.map(|class| class.to_string());
+        let internal = option::<bool>(&options, "internal", vm)?.unwrap_or(false);
+        let tasks = texts_option(&options, "tasks", vm)?;
         with(vm, |cooker| {
-            cooker.parse().map_err(|e| told(vm, e))?;
+            // One recipe file, or the configuration alone, is looked at without the others.
+            let alone = what == "file" || what == "environment" && targets.is_empty();
+            if !alone {
+                cooker.parse().map_err(|e| told(vm, e))?;
+            } else if cooker.stale {
+                cooker.session.configure_again().map_err(|e| told(vm, e))?;
+                cooker.stale = false;
+            }
             let listener = listener.flatten();
             let terminal = cooker.session.terminal.clone();
             let before = listener.is_some().then(|| terminal.hold(true));
@@ -436,16 +465,30 @@ mod _hz_cooker {
             let session = &mut cooker.session;
             session.request.targets = targets;
             session.request.cmd = task.map(|t| t.to_string());
-            session.request.verb = if what == "build" { Verb::Build } else { Verb::Graph };
+            session.request.verb = match what.as_str() {
+                "build" | "file" => Verb::Build,
+                "environment" => Verb::Environment,
+                _ => Verb::Graph,
+            };
+            session.request.buildfile = if what == "environment" { buildfile.clone() } else { None };
             let outcome = match what.as_str() {
                 "build" => commands::build(session),
+                "file" => buildfile::build(session, &buildfile.unwrap_or_default(), internal),
                 "graph" => graphs::write_graph(session),
-                "tree" => fire_tree(session),
+                "tree" => graphs::depend_tree(session).and_then(|tree| fire_json(session, "bb.event.DepTreeGenerated", &tree)),
+                "targets" => graphs::targets_tree(session, inherits.as_deref())
+                    .and_then(|tree| fire_json(session, "bb.event.TargetsTreeGenerated", &tree)),
+                "signatures" => graphs::task_signatures(session, &tasks).and_then(|found| {
+                    let rows = found.iter().map(|(pn, task, hash)| serde_json::json!([&**pn, &**task, &**hash])).collect();
+                    fire_json(session, "bb.event.GetTaskSignatureResult", &rows)
+                }),
                 "versions" => graphs::show_versions(session),
+                "environment" => environment::show(session),
                 other => Err(Error::Other(format!("no such command: {other}"))),
             };
             session.request.targets.clear();
             session.request.cmd = None;
+            session.request.buildfile = None;
             let well = outcome.is_ok();
             match outcome {
                 Ok(()) => hz_events::emit(Event::CommandCompleted),
@@ -458,6 +501,11 @@ mod _hz_cooker {
                     hz_events::emit(Event::CommandFailed { message: String::new() });
                 }
             }
+            if what == "environment" || what == "file" {
+                // They leave another configuration, or other recipes, behind than they were given.
+                cooker.sets = None;
+                cooker.stale = true;
+            }
             let delivered = deliver(&terminal);
             LISTENER.set(None);
             if let Some(before) = before {
@@ -468,11 +516,11 @@ mod _hz_cooker {
         })
     }
 
-    fn fire_tree(session: &Session) -> hz_parse::Result<()> {
-        let tree = graphs::depend_tree(session)?;
-        crate::bridge::fire(session.data(), "bb.event.DepTreeGenerated", |vm| {
-            let tree = crate::bridge::call(vm, "json", "loads", vec![text(vm, &tree.to_string())])?;
-            Ok(vec![tree])
+    /// Fires the event of `class` that carries `contents`.
+    fn fire_json(session: &Session, class: &str, contents: &serde_json::Value) -> hz_parse::Result<()> {
+        crate::bridge::fire(session.data(), class, |vm| {
+            let contents = crate::bridge::call(vm, "json", "loads", vec![text(vm, &contents.to_string())])?;
+            Ok(vec![contents])
         })
         .map_err(crate::parsing::python_error)
     }

@@ -51,10 +51,12 @@ pub fn build(session: &mut Session) -> Result<()> {
     run(session, plan, &stores, &Names::List(targets))
 }
 
-/// What is built, as the build's events tell it: `-b` gives its one name as a text at the end.
+/// What is built, as the build's events tell it: `-b` gives its one name as a text at the end, and a
+/// program may want no events at all.
 pub(crate) enum Names {
     List(Vec<String>),
     One(String),
+    Untold,
 }
 
 /// Runs the tasks of `plan` and fires the build's events in each of `stores`.
@@ -64,7 +66,9 @@ pub(crate) fn run(session: &mut Session, plan: BuildPlan, stores: &[DataStore], 
     let listed: Vec<&str> = match names {
         Names::List(list) => list.iter().map(String::as_str).collect(),
         Names::One(name) => vec![name],
+        Names::Untold => Vec::new(),
     };
+    let stores = if matches!(names, Names::Untold) { &[] } else { stores };
     for store in stores {
         fire(store, "bb.event.BuildStarted", |vm| Ok(vec![text(vm, &raw_name), texts(vm, &listed)])).map_err(python_error)?;
     }
@@ -102,6 +106,7 @@ pub(crate) fn run(session: &mut Session, plan: BuildPlan, stores: &[DataStore], 
             let items = match names {
                 Names::List(list) => texts(vm, list),
                 Names::One(name) => text(vm, name),
+                Names::Untold => vm.ctx.none(),
             };
             let args = [number(vm, total), text(vm, &raw_name), items, number(vm, failed), number(vm, interrupted)];
             Ok(args.to_vec())

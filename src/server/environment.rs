@@ -33,7 +33,8 @@ pub fn refusal(targets: &[String], buildfile: Option<&str>) -> Option<&'static s
 
 /// `-e`, `-e TARGET`, `-e mc:NAME`, `-e -b FILE`; recipes are parsed if a target is named.
 pub fn show(session: &mut Session) -> Result<()> {
-    let target = session.request.targets.first().cloned();
+    // Several (a program's; the command line refuses them) are as good as none.
+    let target = if let [one] = &session.request.targets[..] { Some(one.clone()) } else { None };
     if let Some(pattern) = session.request.buildfile.clone() {
         session.renew()?;
         let (file, variant, mc) = hz_parse::realfn(&pattern);

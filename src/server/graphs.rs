@@ -190,6 +190,55 @@ pub fn depend_tree(session: &Session) -> Result<serde_json::Value> {
     Ok(work.map(|work| DependTree::new(&work.graph)).unwrap_or_default().to_json(priorities))
 }
 
+/// The TargetsTreeGenerated event's contents: the request's targets (none: all recipes), and with
+/// `class` the recipes that inherit the class file of that path.
+pub fn targets_tree(session: &Session, class: Option<&str>) -> Result<serde_json::Value> {
+    let mut targets = session.request.targets.clone();
+    if targets.is_empty() {
+        targets.push("universe".into());
+    }
+    if let (Some(class), Some(parsed)) = (class, &session.parsed) {
+        let recipes = parsed.recipes.get("").into_iter().flatten().filter(|info| info.skipped.is_none());
+        targets.extend(recipes.filter(|info| info.inherits.iter().any(|file| **file == *class)).map(|info| info.pn.to_string()));
+    }
+    let plan = plan(session, &targets, "do_build", TargetOptions { halt: false, allow_incomplete: true })?;
+    Ok(DependTree::of_recipes(&plan).recipes_to_json())
+}
+
+/// What a task hashes to: PN, task and unihash.
+pub type TaskSignature = (Str, Str, Str);
+
+/// The signatures of the given tasks of the request's targets; of all their tasks if none is given.
+/// Set-scene variants and tasks without stamp have none.
+pub fn task_signatures(session: &Session, tasks: &[String]) -> Result<Vec<TaskSignature>> {
+    let all = tasks.is_empty();
+    let built = if all { vec!["do_build".to_string()] } else { tasks.to_vec() };
+    let mut found = Vec::new();
+    for task in &built {
+        let halt = !session.request.keep_going;
+        let plan = plan(session, &session.request.targets, task, TargetOptions { halt, allow_incomplete: false })?;
+        let targets = plan.targets.clone();
+        let (mut sigs, mut hooks) = (PythonSignatures::new(), BuildHooks::new(session));
+        let work = hz_runqueue::Work::prepare(plan, session.data(), &graph_options(session), false, &mut sigs, &mut hooks).map_err(told)?;
+        let Some(work) = work else { continue };
+        for target in targets {
+            let info = &work.graph.plan.sets[&target.mc].recipe(target.recipe).info;
+            for name in &info.task_deps.tasks {
+                let nostamp = info.task_deps.flags.get("nostamp").is_some_and(|table| table.contains_key(name));
+                if nostamp || name.contains("setscene") || !(all || task.contains(&**name)) {
+                    continue;
+                }
+                match work.graph.find(&format!("{}:{name}", info.mcfn)) {
+                    Some(id) => found.push((target.item.clone(), name.clone(), work.unihash[id as usize].clone())),
+                    // What the targets do not need is asked for by itself.
+                    None => found.extend(task_signatures(session, &[name.to_string()])?.into_iter().take(1)),
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// `-g`: pn-buildlist and task-depends.dot in the current directory. Tasks are hashed as for a
 /// build, for what the signature code has to say about them.
 pub fn write_graph(session: &Session) -> Result<()> {

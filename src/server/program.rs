@@ -65,8 +65,12 @@ pub fn run_program(python: &hz_python::Python, body: impl FnOnce(&VirtualMachine
 }
 
 /// Hands a native log record to Python's logger of that name: a program that attaches handlers to the
-/// `BitBake` loggers sees what the engine says, not only what Python code says.
+/// `BitBake` loggers sees what the engine says, not only what Python code says. What is said while it
+/// has a cooker open comes to it as an event.
 fn to_python_logging(record: &hz_events::LogRecord) {
+    if crate::client::is_open() {
+        return;
+    }
     hz_python::enter(|vm| {
         let log = |vm: &VirtualMachine| -> PyResult<()> {
             let logging = vm.import("logging", 0)?;

@@ -14,6 +14,7 @@ use hz_ui::{Knotty, Options};
 use indexmap::IndexMap;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The terminal, shared between the event sink and the loops that keep it alive; the events that
@@ -24,6 +25,8 @@ pub struct Terminal {
     knotty: Arc<Mutex<Knotty>>,
     queue: Arc<Mutex<Vec<Event>>>,
     held: Arc<Mutex<Option<VecDeque<Event>>>>,
+    /// What the run queue logs below warnings is not for anybody.
+    quiet_queue: Arc<AtomicBool>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -32,7 +35,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Terminal {
     pub fn new(options: Options) -> Terminal {
-        Terminal { knotty: Arc::new(Mutex::new(Knotty::new(options))), queue: Arc::default(), held: Arc::default() }
+        Terminal { knotty: Arc::new(Mutex::new(Knotty::new(options))), queue: Arc::default(), held: Arc::default(), quiet_queue: Arc::default() }
     }
     pub fn lock(&self) -> MutexGuard<'_, Knotty> {
         locked(&self.knotty)
@@ -55,6 +58,10 @@ impl Terminal {
         }
         before
     }
+    /// Notes of the run queue get lost from now on (true) or no longer.
+    pub fn quieten_queue(&self, on: bool) {
+        self.quiet_queue.store(on, Ordering::Relaxed);
+    }
     /// The first of the waiting events.
     pub fn take_held(&self) -> Option<Event> {
         locked(&self.held).as_mut()?.pop_front()
@@ -72,6 +79,13 @@ impl Terminal {
 
 impl Sink for Terminal {
     fn emit(&mut self, event: Event) {
+        if let Event::Log(record) = &event
+            && record.level < level::WARNING
+            && record.logger.starts_with("BitBake.RunQueue")
+            && self.quiet_queue.load(Ordering::Relaxed)
+        {
+            return;
+        }
         if crate::queue_events::wanted(&event) {
             locked(&self.queue).push(event.clone());
         }
@@ -327,17 +341,28 @@ impl Session {
         Ok(())
     }
 
-    fn set_command_line(&self) -> Result<()> {
+    /// What was called, for BB_CMDLINE.
+    pub fn set_command_line(&self) -> Result<()> {
         let command = self.request.command.iter().map(|word| Value::str(word.as_str())).collect();
         self.data().set_var("BB_CMDLINE", Value::List(Arc::new(command)), &SetInfo::internal(CMDLINE))?;
         Ok(())
     }
 
     /// The configuration as it was read, with its history: what is shown is not what parsing left
-    /// behind. The name of the console log stays.
+    /// behind. The name of the console log stays. A program's cooker that keeps no history reads the
+    /// configuration once more, now with it; what was parsed stays known.
     pub fn renew(&mut self) -> Result<()> {
         let console = self.data().get_or_empty("BB_CONSOLELOG")?;
-        self.config.reset();
+        if self.source.tracking {
+            self.config.reset();
+        } else {
+            let parsed = self.parsed.take();
+            self.source.tracking = true;
+            let read = self.configure_again();
+            self.source.tracking = false;
+            self.parsed = parsed;
+            read?;
+        }
         // The reference goes on with the history of all but the default multiconfig after it has read
         // them, and so sees there that it tells them the address once more.
         for (_, store) in self.config.mcdata.iter().filter(|(mc, _)| !mc.is_empty()) {
@@ -388,7 +413,7 @@ impl Session {
         if self.request.verb != Verb::Environment
             && let Some(pattern) = self.request.buildfile.clone()
         {
-            return buildfile::build(self, &pattern);
+            return buildfile::build(self, &pattern, false);
         }
         if self.request.targets.is_empty() {
             let targets = self.data().get_or_empty("BBTARGETS")?;
