@@ -25,9 +25,10 @@ def plain(value):
 
 
 def order_free(model):
-    """What recipes need at run time comes out of a set."""
-    for items in model.get("rdepends-pn", {}).values():
-        items.sort()
+    """What recipes need comes out of sets."""
+    for table in ("depends", "rdepends-pn"):
+        for items in model.get(table, {}).values():
+            items.sort()
     return model
 
 
@@ -94,7 +95,7 @@ with bb.tinfoil.Tinfoil(tracking=False) as tinfoil:
     command(tinfoil, "getTaskSignatures", [recipe], ["do_compile"])
     # Where one of these fails, the reference keeps the state it was in.
     command(tinfoil, "showEnvironmentTarget", [recipe])
-    command(tinfoil, "showEnvironment", recipe + "_1.0.bb$")
+    command(tinfoil, "showEnvironment", "meta-demo/.*/%s_1.0.bb$" % recipe)
     command(tinfoil, "showEnvironment", None)
     command(tinfoil, "showVersions")
     print(tinfoil.parse_recipe(recipe).getVar("PV"))

@@ -106,9 +106,9 @@ def event(text):
     if kind in ("CommandCompleted", "CommandFailed", "CommandExit"):
         return getattr(bb.command, kind)(*facts.values())
     if kind == "BuildStarted":
-        return bb.event.BuildStarted(facts["name"], [])
+        return bb.event.BuildStarted(facts["name"], facts["pkgs"])
     if kind == "BuildCompleted":
-        return bb.event.BuildCompleted(facts["total"], "", [], facts["failed"], int(facts["interrupted"]))
+        return bb.event.BuildCompleted(facts["total"], facts["name"], facts["pkgs"], facts["failed"], facts["interrupted"])
     if kind == "DiskFull":
         return bb.event.DiskFull(facts["dev"], facts["fs_type"], facts["free"], facts["mount"])
     if kind == "NoProvider":

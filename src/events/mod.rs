@@ -48,6 +48,23 @@ pub struct TaskRef {
     pub taskhash: String,
 }
 
+/// How a task failed: its process's exit code, or a word where none ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ExitCode {
+    Number(i32),
+    Word(String),
+}
+
+impl std::fmt::Display for ExitCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            ExitCode::Number(number) => number.fmt(f),
+            ExitCode::Word(word) => word.fmt(f),
+        }
+    }
+}
+
 /// Counters of the run queue, as the reference's RunQueueStats.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
@@ -91,10 +108,11 @@ pub enum Event {
     ProcessFinished { name: String },
     NoProvider { item: String, runtime: bool, dependees: Vec<String>, reasons: Vec<String>, close_matches: Vec<String> },
     MultipleProviders { item: String, candidates: Vec<String>, runtime: bool },
-    BuildStarted { name: String },
-    BuildCompleted { total: usize, failed: usize, interrupted: bool },
+    /// `pkgs`: the targets, a list or (`-b`) a text.
+    BuildStarted { name: String, pkgs: serde_json::Value },
+    BuildCompleted { name: String, pkgs: serde_json::Value, total: usize, failed: usize, interrupted: usize },
     RunQueueTaskStarted { task: TaskRef, stats: Stats, noexec: bool },
-    RunQueueTaskFailed { task: TaskRef, stats: Stats, exitcode: i32, fakeroot_log: Option<String> },
+    RunQueueTaskFailed { task: TaskRef, stats: Stats, exitcode: ExitCode, fakeroot_log: Option<String> },
     RunQueueTaskCompleted { task: TaskRef, stats: Stats },
     RunQueueTaskSkipped { task: TaskRef, stats: Stats, reason: String },
     SceneQueueTaskStarted { task: TaskRef, stats: Stats, noexec: bool },

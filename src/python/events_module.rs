@@ -26,6 +26,9 @@ impl Attributes<'_> {
             other => Some(other.to_string()),
         }
     }
+    fn value(&self, name: &str) -> Value {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
     fn float(&self, name: &str) -> f64 {
         self.0.get(name).and_then(Value::as_f64).unwrap_or_default()
     }
@@ -95,11 +98,13 @@ pub fn typed(class: &str, attributes: Map<String, Value>, pid: i32) -> Event {
             candidates: a.texts("_candidates"),
             runtime: a.truth("_is_runtime"),
         },
-        "bb.event.BuildStarted" => Event::BuildStarted { name: a.text("_name") },
+        "bb.event.BuildStarted" => Event::BuildStarted { name: a.text("_name"), pkgs: a.value("_pkgs") },
         "bb.event.BuildCompleted" => Event::BuildCompleted {
+            name: a.text("_name"),
+            pkgs: a.value("_pkgs"),
             total: a.count("total"),
             failed: a.count("_failures"),
-            interrupted: a.truth("_interrupted"),
+            interrupted: a.count("_interrupted"),
         },
         "bb.event.DiskFull" => Event::DiskFull {
             dev: a.text("_dev"),

@@ -4,13 +4,13 @@ use crate::interface::{ExecEvent, TaskSpec};
 use crate::marks::Mark;
 use crate::stamps::fakeroot_trouble;
 use crate::{DOMAIN, HASHEQUIV, Result, RunQueue, State, Step};
-use hz_events::{Event, emit, level, log};
+use hz_events::{Event, ExitCode, emit, level, log};
 use hz_graph::TaskId;
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
 /// Exit code shown for a task that must not run as set-scene tasks are enforced.
-const NOT_ALLOWED: i32 = 1;
+const NOT_ALLOWED: &str = "setscene ignore_tasks";
 
 impl RunQueue {
     fn can_start(&self) -> bool {
@@ -219,7 +219,7 @@ impl RunQueue {
     /// Runs a task unless it need not run; true: decided without running it.
     fn run_task(&mut self, id: TaskId) -> Result<bool> {
         if self.not_allowed(id)? {
-            self.task_fail(id, NOT_ALLOWED, None);
+            self.task_fail(id, ExitCode::Word(NOT_ALLOWED.into()), None);
             return Ok(true);
         }
         if self.has(id, Mark::Covered) {
@@ -333,7 +333,7 @@ impl RunQueue {
         } else if code == 0 {
             self.task_complete(id)?;
         } else {
-            self.task_fail(id, code, fakeroot_log);
+            self.task_fail(id, ExitCode::Number(code), fakeroot_log);
         }
         Ok(())
     }
@@ -347,7 +347,7 @@ impl RunQueue {
         Ok(())
     }
 
-    fn task_fail(&mut self, id: TaskId, exitcode: i32, fakeroot_log: Option<String>) {
+    fn task_fail(&mut self, id: TaskId, exitcode: ExitCode, fakeroot_log: Option<String>) {
         self.stats.active = self.stats.active.saturating_sub(1);
         self.stats.failed += 1;
         self.failed.push(id);

@@ -436,6 +436,10 @@ fn enforced_setscene() {
     let strict = build.run(&["a1"]).1;
     assert!(!strict.success);
     assert!(build.events.logs(level::ERROR).iter().any(|t| t.starts_with("Task a1.do_package_write_rpm attempted to execute unexpectedly and should have been setscened")));
+    let codes = EVENTS.with_borrow(|list| -> Vec<String> {
+        list.iter().filter_map(|e| if let Event::RunQueueTaskFailed { exitcode, .. } = e { Some(exitcode.to_string()) } else { None }).collect()
+    });
+    assert_eq!(codes, ["setscene ignore_tasks"]);
 }
 
 #[test]
