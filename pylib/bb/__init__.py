@@ -108,7 +108,6 @@ logger = logging.getLogger("BitBake")
 _to_events = _ToEvents()
 logger.addHandler(_to_events)
 logger.setLevel(logging.DEBUG - 2)
-logger.propagate = False
 
 mainlogger = logging.getLogger("BitBake.Main")
 

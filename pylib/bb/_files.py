@@ -20,7 +20,6 @@ from contextlib import contextmanager
 
 import _hz_utils
 import bb
-import bb._os_gaps
 
 logger = logging.getLogger("BitBake.Util")
 

@@ -1,7 +1,17 @@
-"""Exceptions and events of the cooker."""
+"""Exceptions and events of the cooker, its loggers, and the collector of recipe files."""
 
+import logging
+
+import _hz_files
 import bb
 import bb.event
+
+
+logger = logging.getLogger("BitBake")
+collectlog = logging.getLogger("BitBake.Collection")
+buildlog = logging.getLogger("BitBake.Build")
+parselog = logging.getLogger("BitBake.Parsing")
+providerlog = logging.getLogger("BitBake.Provider")
 
 
 class NoSpecificMatch(bb.BBHandledException):
@@ -40,3 +50,39 @@ class CookerFeatures:
 
     def __iter__(self):
         return iter(self._features)
+
+
+class CookerCollectFiles:
+    """The recipe files of one multiconfig; `priorities` are its layers as (name, pattern, expression, priority)."""
+
+    def __init__(self, priorities, mc=""):
+        self.mc = mc
+        # Nested layers come before those around them.
+        self.bbfile_config_priorities = sorted(priorities, key=lambda layer: layer[1], reverse=True)
+        self._files = _hz_files.collector(self.bbfile_config_priorities, mc)
+
+    @property
+    def bbappends(self):
+        return self._files.appends()
+
+    @property
+    def overlayed(self):
+        return self._files.overlayed()
+
+    def calc_bbfile_priority(self, filename):
+        priority, layer = self._files.priority(filename)
+        expression = next((row[2] for row in self.bbfile_config_priorities if row[0] == layer), None)
+        return priority, expression, layer
+
+    def collect_bbfiles(self, config, eventdata):
+        """(recipe files, how many BBMASK hides, folders looked into)"""
+        found = self._files.collect(config)
+        if not any(found) and not (config.getVar("BBFILES") or "").split():
+            bb.event.fire(CookerExit(), eventdata)
+        return found
+
+    def get_file_appends(self, fn):
+        return tuple(self._files.file_appends(fn))
+
+    def collection_priorities(self, pkgfns, fns, d):
+        return self._files.priorities(list(pkgfns), list(fns), d)

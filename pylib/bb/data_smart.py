@@ -164,6 +164,13 @@ class VariableHistory:
             self.dataroot._history_delete(var)
 
 
+def _restored(cls, state, attributes):
+    d = cls()
+    _hz_data.restore(d, state)
+    d.__dict__.update(attributes)
+    return d
+
+
 class DataSmart(_hz_data.Store, MutableMapping):
     """A data store."""
 
@@ -172,6 +179,9 @@ class DataSmart(_hz_data.Store, MutableMapping):
     def __eq__(self, other):
         # As mappings compare; the same store without looking.
         return self is other or MutableMapping.__eq__(self, other)
+
+    def __reduce__(self):
+        return _restored, (type(self), _hz_data.state(self), self.__dict__)
 
     def __iter__(self):
         return iter(self._names())

@@ -4,6 +4,8 @@ mod bitbake;
 mod environments;
 mod getvar;
 mod layers;
+mod selftest;
+mod shallow;
 mod sigtools;
 
 use std::ffi::OsString;
@@ -23,11 +25,11 @@ const COMMANDS: &[(&str, Option<Command>)] = &[
     ("bitbake-hashserv", None),
     ("bitbake-layers", Some(layers::main)),
     ("bitbake-prserv", None),
-    ("bitbake-selftest", None),
+    ("bitbake-selftest", Some(selftest::main)),
     ("bitbake-server", None),
     ("bitbake-setup", None),
     ("bitbake-worker", None),
-    ("git-make-shallow", None),
+    ("git-make-shallow", Some(shallow::main)),
     ("toaster", None),
     ("toaster-eventreplay", None),
 ];

@@ -53,6 +53,20 @@ impl Includes {
     pub fn copy(&self) -> Self {
         Includes { nodes: self.nodes.clone(), current: 0 }
     }
+    /// Every file with the index of the one that included it.
+    pub fn saved(&self) -> Vec<(Str, u32)> {
+        self.nodes.iter().map(|node| (node.file.clone(), node.parent)).collect()
+    }
+    /// The tree again, as a copy has it; what names no file before it hangs on the root.
+    pub fn restored(saved: Vec<(Str, u32)>) -> Self {
+        let mut includes = Includes::new();
+        for (file, parent) in saved.into_iter().skip(1) {
+            includes.current = if (parent as usize) < includes.nodes.len() { parent } else { 0 };
+            includes.enter(&file);
+        }
+        includes.current = 0;
+        includes
+    }
     fn enter(&mut self, file: &str) {
         let nodes = Arc::make_mut(&mut self.nodes);
         let new = nodes.len() as u32;
@@ -118,6 +132,19 @@ impl State {
 
     fn log_of(&self, variable: &str) -> &[HistoryEntry] {
         self.history.get(hash_name(variable), variable).map_or(&[], |log| &log.entries)
+    }
+
+    /// All of it, by variable.
+    pub(crate) fn saved_history(&self) -> Vec<(Str, Vec<HistoryEntry>)> {
+        self.history.iter().map(|log| (log.name.clone(), log.entries.clone())).collect()
+    }
+
+    pub(crate) fn restore_history(&mut self, saved: Vec<(Str, Vec<HistoryEntry>)>) {
+        for (name, entries) in saved {
+            for entry in entries {
+                self.push_history(&name, entry);
+            }
+        }
     }
 
     pub(crate) fn rename_history(&mut self, old: &str, new: &str) {

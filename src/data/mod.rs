@@ -14,6 +14,7 @@ mod keys;
 mod pmap;
 mod read;
 mod runtime;
+mod snapshot;
 mod store;
 pub mod text;
 mod value;
@@ -27,6 +28,7 @@ pub use error::{DataError, Result};
 pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
+pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
 pub use value::{Object, StoreObject, Value};

@@ -88,7 +88,7 @@ impl Runtime for Fake {
     }
 }
 
-fn store() -> DataStore {
+pub(crate) fn store() -> DataStore {
     DataStore::new(Arc::new(Fake::default()))
 }
 fn logged() -> (DataStore, Arc<Fake>) {

@@ -19,6 +19,10 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// None: the expression is not a valid one.
+    pub fn new(name: &str, pattern: &str, expression: &str, priority: i64) -> Option<Collection> {
+        Some(Collection { name: name.into(), pattern: pattern.into(), regex: start_regex(expression)?, priority })
+    }
     /// Python's `re.match`: at the start of the path.
     pub fn matches(&self, path: &str) -> bool {
         self.regex.is_match(path).unwrap_or(false)

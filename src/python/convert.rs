@@ -8,8 +8,9 @@ use crate::store::{PyStore, wrap};
 use hz_data::{Object, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::{IndexMap, IndexSet};
+use parking_lot::Mutex;
 use rustpython_vm::builtins::{PyDict, PyInt, PyList, PySet, PyStr, PyTuple};
-use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyPayload, PyResult, VirtualMachine};
+use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyPayload, PyRef, PyResult, VirtualMachine};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -114,10 +115,37 @@ fn plain(object: &PyObject, vm: &VirtualMachine) -> Option<Value> {
     None
 }
 
+/// Texts read last, with their Python objects: reading a value twice gives the same object, as it does
+/// where the store holds Python objects, and costs no copy.
+static TEXTS: Mutex<Vec<Option<(Str, PyRef<PyStr>)>>> = Mutex::new(Vec::new());
+const TEXT_SLOTS: usize = 512;
+
+/// The Python object of a text that the store keeps.
+fn shared_text(text: &Str, vm: &VirtualMachine) -> PyObjectRef {
+    let slot = (Arc::as_ptr(text) as *const u8 as usize >> 4) % TEXT_SLOTS;
+    // The entry keeps the text alive, so no other can have its address.
+    if let Some(Some((known, object))) = TEXTS.lock().get(slot)
+        && Arc::ptr_eq(known, text)
+    {
+        return object.clone().into();
+    }
+    // Made outside the lock: whatever an allocation sets off may read the store.
+    let object = vm.ctx.new_str(&**text);
+    let entry = Some((text.clone(), object.clone()));
+    let mut texts = TEXTS.lock();
+    if texts.is_empty() {
+        texts.resize_with(TEXT_SLOTS, || None);
+    }
+    let old = std::mem::replace(&mut texts[slot], entry);
+    drop(texts);
+    drop(old);
+    object.into()
+}
+
 /// Value -> Python object; containers are fresh.
 pub fn to_python(value: &Value, vm: &VirtualMachine) -> PyResult {
     Ok(match value {
-        Value::Str(text) => vm.ctx.new_str(&**text).into(),
+        Value::Str(text) => shared_text(text, vm),
         Value::None => vm.ctx.none(),
         Value::Int(number) => vm.ctx.new_int(*number).into(),
         Value::Bool(truth) => vm.ctx.new_bool(*truth).into(),

@@ -10,6 +10,7 @@ pub mod modules;
 mod plain;
 mod pylibs;
 pub mod runtime;
+mod snapshot;
 pub mod store;
 pub mod utils;
 pub mod vm;

@@ -178,7 +178,7 @@ fn operation(name: &str) -> &'static str {
     }
 }
 
-fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
+pub(crate) fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
     match value.downcast_ref::<PyStr>() {
         Some(text) => Ok(text_of(text)),
         None => Ok(text_of(&*value.str(vm)?)),
@@ -219,7 +219,7 @@ fn expansion(found: &Expansion, vm: &VirtualMachine) -> PyResult {
 }
 
 /// One history entry as the dictionary the reference records.
-fn entry(found: &HistoryEntry, vm: &VirtualMachine) -> PyResult {
+pub(crate) fn entry(found: &HistoryEntry, vm: &VirtualMachine) -> PyResult {
     let dict = vm.ctx.new_dict();
     dict.set_item("variable", vm.ctx.new_str(&*found.variable).into(), vm)?;
     dict.set_item("file", vm.ctx.new_str(&*found.file).into(), vm)?;
@@ -235,7 +235,7 @@ fn entry(found: &HistoryEntry, vm: &VirtualMachine) -> PyResult {
     Ok(dict.into())
 }
 
-fn record(dict: &Py<rustpython_vm::builtins::PyDict>, vm: &VirtualMachine) -> PyResult<HistoryEntry> {
+pub(crate) fn record(dict: &Py<rustpython_vm::builtins::PyDict>, vm: &VirtualMachine) -> PyResult<HistoryEntry> {
     let get = |name: &str| dict.get_item_opt(name, vm);
     let word = |name: &str| -> PyResult<Option<Str>> { get(name)?.map(|value| text(&value, vm)).transpose() };
     Ok(HistoryEntry {
@@ -291,6 +291,16 @@ pub mod _hz_data {
     #[pyfunction]
     fn set_class(class: PyTypeRef) {
         let _ = CLASS.set(class);
+    }
+
+    /// Content of a store, as what `pickle` can write; a store of that content.
+    #[pyfunction]
+    fn state(d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        crate::snapshot::save(&d, vm)
+    }
+    #[pyfunction]
+    fn restore(d: PyObjectRef, state: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+        crate::snapshot::restore(&d, &state, vm)
     }
 
     fn emitted(

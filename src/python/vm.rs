@@ -100,6 +100,10 @@ fn build(options: Options) -> Interpreter {
         if let Some(dir) = &options.pycache {
             let _ = vm.sys_module.set_attr("pycache_prefix", vm.ctx.new_str(dir.to_string_lossy().into_owned()), vm);
         }
+        // What the standard library lacks here is there before anybody can look.
+        if let Err(error) = vm.import("_hz_stdlib", 0) {
+            vm.print_exception(&error);
+        }
         // Output of Python and of the commands it runs goes to the same logs, in order.
         for stream in ["stdout", "stderr"] {
             let arguments = KwArgs::new([("line_buffering".to_string().into(), vm.ctx.new_bool(true).into())].into_iter().collect());

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod environment;
 mod farm;
+mod files_module;
 mod graphs;
 mod hashserv;
 mod lock;

@@ -14,6 +14,7 @@ pub fn definitions() -> Vec<&'static PyModuleDef> {
         hz_exec::siggen_module::module_def(ctx),
         hz_services::pymodule::module_def(ctx),
         crate::client::module_def(ctx),
+        crate::files_module::module_def(ctx),
     ]
 }
 

@@ -133,28 +133,115 @@ fn sane(file: &str, uri: &str) -> Result<()> {
     }
 }
 
-/// Asks for the headers only.
+/// Redirections followed before giving up.
+const HOPS: usize = 10;
+
+/// Asks for the headers only. Redirections are followed here and not by wget, which would hand the
+/// credentials to whatever host it is sent to.
 pub fn checkstatus(ud: &UrlData, cx: &Cx<'_>) -> Result<bool> {
-    let uri = ud.url.split(';').next().unwrap_or("");
-    let mut command = format!("{} --spider --quiet", base_command(ud, cx)?);
+    let first = ud.url.split(';').next().unwrap_or("").to_owned();
+    let http = matches!(ud.scheme.as_str(), "http" | "https");
+    let mut credentials = String::new();
     if !ud.user.is_empty() && !ud.pswd.is_empty() {
-        command.push_str(&format!(" --auth-no-challenge --user={} --password={}", shell_quote(&ud.user), shell_quote(&ud.pswd)));
+        credentials = format!(" --auth-no-challenge --user={} --password={}", shell_quote(&ud.user), shell_quote(&ud.pswd));
     }
-    command.push_str(&format!(" {}", shell_quote(uri)));
-    match run_with(cx, &command, Run::default()) {
-        Ok(_) => Ok(true),
-        Err(e) if e.is_fetch() => {
-            cx.debug2(format!("checkstatus() urlopen failed for {uri}: {e}"));
-            Ok(false)
+    let mut uri = first.clone();
+    for _ in 0..HOPS {
+        let mut command = format!("{} --spider", base_command(ud, cx)?);
+        // Without --quiet wget may ask again, and tells the headers of a directory's listing.
+        command.push_str(if http { " --quiet --server-response --max-redirect=0" } else { " --quiet" });
+        command.push_str(&credentials);
+        command.push_str(&format!(" {}", shell_quote(&uri)));
+        let mut said = String::new();
+        let mut log = |text: &str| said.push_str(text);
+        match run_with(cx, &command, Run { log: Some(&mut log), ..Run::default() }) {
+            Ok(_) => return Ok(true),
+            Err(e) if e.is_fetch() => match redirection(&said) {
+                Some(location) => {
+                    let next = absolute(&uri, location);
+                    if origin(&next) != origin(&uri) {
+                        credentials.clear();
+                    }
+                    uri = next;
+                }
+                None => {
+                    cx.debug2(format!("checkstatus() urlopen failed for {first}: {e}\n{said}"));
+                    return Ok(false);
+                }
+            },
+            Err(e) => return Err(e),
         }
-        Err(e) => Err(e),
     }
+    cx.debug2(format!("checkstatus() urlopen failed for {first}: more than {HOPS} redirections"));
+    Ok(false)
+}
+
+/// Where the last answer of a server sends us, if it is a redirection.
+fn redirection(headers: &str) -> Option<&str> {
+    let last = headers.rfind("HTTP/").map_or("", |at| &headers[at..]);
+    let code = last.split_whitespace().nth(1)?;
+    if !matches!(code, "301" | "302" | "303" | "307" | "308") {
+        return None;
+    }
+    last.lines().find_map(|line| {
+        let (name, value) = line.trim().split_once(':')?;
+        name.eq_ignore_ascii_case("location").then(|| value.trim()).filter(|value| !value.is_empty())
+    })
+}
+
+/// Scheme and host with port.
+fn origin(uri: &str) -> (String, String) {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let host = host.rsplit('@').next().unwrap_or("").to_ascii_lowercase();
+    let scheme = scheme.to_ascii_lowercase();
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(default).map(str::to_owned).unwrap_or(host);
+    (scheme, host)
+}
+
+/// A location as it stands in an answer to a request for `base`.
+fn absolute(base: &str, location: &str) -> String {
+    if location.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return location.to_owned();
+    }
+    let (scheme, rest) = base.split_once("://").unwrap_or(("http", base));
+    if let Some(host) = location.strip_prefix("//") {
+        return format!("{scheme}://{host}");
+    }
+    let rest = rest.split(['?', '#']).next().unwrap_or("");
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if location.starts_with('/') {
+        return format!("{scheme}://{host}{location}");
+    }
+    let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    format!("{scheme}://{host}/{folder}{location}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::context::Native;
+
+    #[test]
+    fn redirections() {
+        let said = "  HTTP/1.1 302 Found\n  Date: x\n  Location: /b?c\n";
+        assert_eq!(redirection(said), Some("/b?c"));
+        assert_eq!(redirection("  HTTP/1.1 200 OK\n  Location: /b\n"), None);
+        assert_eq!(redirection("  HTTP/1.1 302 Found\n"), None);
+        assert_eq!(redirection(""), None);
+        for (location, whole) in [
+            ("/b?c", "http://h:8/b?c"),
+            ("b", "http://h:8/dir/b"),
+            ("//other/b", "http://other/b"),
+            ("https://other/b", "https://other/b"),
+        ] {
+            assert_eq!(absolute("http://h:8/dir/file?x=/y", location), whole);
+        }
+        assert_eq!(origin("HTTP://user@Host:80/a"), origin("http://host/b?c@d"));
+        assert_ne!(origin("http://host/a"), origin("http://host:8080/a"));
+        assert_ne!(origin("http://host/a"), origin("https://host/a"));
+    }
 
     #[test]
     fn progress_lines() {

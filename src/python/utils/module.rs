@@ -310,6 +310,18 @@ mod _hz_utils {
         result.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0)
     }
 
+    /// Address of a signal's handler: 0 the default, 1 ignored.
+    #[pyfunction]
+    fn signal_handler(signal: i32, vm: &VirtualMachine) -> PyResult<usize> {
+        system::signal_handler(signal).map_err(|error| os_error(error, vm.ctx.none(), vm))
+    }
+
+    /// Puts the handler of native code back that `signal_handler` told.
+    #[pyfunction]
+    fn set_signal_handler(signal: i32, handler: usize, vm: &VirtualMachine) -> PyResult<()> {
+        system::set_signal_handler(signal, handler).map_err(|error| os_error(error, vm.ctx.none(), vm))
+    }
+
     #[pyfunction]
     fn set_process_name(name: PyStrRef) {
         system::set_process_name(&name.to_string_lossy());

@@ -179,6 +179,37 @@ fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What a signal does: 0 the default, 1 nothing, else the handler's address.
+///
+/// # Errors
+/// There is no such signal.
+pub fn signal_handler(signal: i32) -> io::Result<usize> {
+    // SAFETY: sigaction only writes to the place given, which is ours.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(signal, std::ptr::null(), &mut action) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(action.sa_sigaction)
+    }
+}
+
+/// Sets what a signal does, to something that [`signal_handler`] told of this process.
+///
+/// # Errors
+/// There is no such signal.
+pub fn set_signal_handler(signal: i32, handler: usize) -> io::Result<()> {
+    // SAFETY: the handler was in force in this very process before.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
