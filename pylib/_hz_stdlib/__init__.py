@@ -7,7 +7,7 @@ it whole. Modules that are missing altogether stand beside this package under th
 
 import sys
 
-from _hz_stdlib import _os, _signal
+from _hz_stdlib import _os, _signal, _time
 
 # Who asks whether a hook was replaced compares these; the interpreter makes two objects of one function.
 sys.__excepthook__, sys.__displayhook__ = sys.excepthook, sys.displayhook
