@@ -56,12 +56,28 @@ pub fn run_command(argv: Vec<String>, module: &str, function: &str) -> i32 {
 
 /// Runs `body` in the VM as a program: gives its exit status, its output written.
 pub fn run_program(python: &hz_python::Python, body: impl FnOnce(&VirtualMachine) -> PyResult<()>) -> i32 {
-    let status = python.enter(|vm| match body(vm) {
-        Ok(()) => 0,
-        Err(error) => exit_status(vm, error),
+    let status = python.enter(|vm| {
+        let status = match body(vm) {
+            Ok(()) => 0,
+            Err(error) => exit_status(vm, error),
+        };
+        leave(vm);
+        status
     });
     hz_python::flush();
     status
+}
+
+/// What Python does when a program ends: it waits for its threads, then calls what was registered.
+fn leave(vm: &VirtualMachine) {
+    for (module, function) in [("threading", "_shutdown"), ("atexit", "_run_exitfuncs")] {
+        let called = vm.sys_module.get_attr("modules", vm).and_then(|modules| modules.get_item(module, vm));
+        // Not imported: nothing to do.
+        let Ok(module) = called else { continue };
+        if let Err(error) = vm.call_method(&module, function, ()) {
+            vm.print_exception(&error);
+        }
+    }
 }
 
 /// Hands a native log record to Python's logger of that name: a program that attaches handlers to the

@@ -178,13 +178,14 @@ pub fn checkstatus(ud: &UrlData, cx: &Cx<'_>) -> Result<bool> {
 
 /// Where the last answer of a server sends us, if it is a redirection.
 fn redirection(headers: &str) -> Option<&str> {
-    let last = headers.rfind("HTTP/").map_or("", |at| &headers[at..]);
-    let code = last.split_whitespace().nth(1)?;
+    let lines: Vec<&str> = headers.lines().map(str::trim).collect();
+    let last = &lines[lines.iter().rposition(|line| line.starts_with("HTTP/"))?..];
+    let code = last[0].split_whitespace().nth(1)?;
     if !matches!(code, "301" | "302" | "303" | "307" | "308") {
         return None;
     }
-    last.lines().find_map(|line| {
-        let (name, value) = line.trim().split_once(':')?;
+    last.iter().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("location").then(|| value.trim()).filter(|value| !value.is_empty())
     })
 }
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn redirections() {
-        let said = "  HTTP/1.1 302 Found\n  Date: x\n  Location: /b?c\n";
+        let said = "  HTTP/1.1 302 Found\n  Server: BaseHTTP/0.6\n  Location: /b?c\n0 redirections exceeded.\n";
         assert_eq!(redirection(said), Some("/b?c"));
         assert_eq!(redirection("  HTTP/1.1 200 OK\n  Location: /b\n"), None);
         assert_eq!(redirection("  HTTP/1.1 302 Found\n"), None);
