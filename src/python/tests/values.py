@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import signal
+import time
 
 import bb.data
 
@@ -80,6 +81,10 @@ def signals():
     seen = []
     before = signal.signal(signal.SIGUSR2, lambda number, frame: seen.append(number))
     os.kill(os.getpid(), signal.SIGUSR2)
+    # Another thread of the test program may be the one that is interrupted.
+    end = time.monotonic() + 20
+    while not seen and time.monotonic() < end:
+        time.sleep(0.01)
     assert seen == [signal.SIGUSR2] and before == signal.SIG_DFL
     signal.signal(signal.SIGUSR2, before)
     # SIGSEGV has a handler of native code: Rust's, that tells of stack overflows.
