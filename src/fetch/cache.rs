@@ -68,7 +68,7 @@ pub fn file_md5(path: &str) -> std::io::Result<String> {
 }
 
 /// `os.path.normpath` of an absolute path.
-fn normal(path: &str) -> String {
+pub(crate) fn normal(path: &str) -> String {
     if !path.contains("/.") && !path.contains("//") && !path.ends_with('/') {
         return path.to_owned();
     }

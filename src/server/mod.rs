@@ -26,7 +26,7 @@ mod tasks;
 
 pub use environment::Selection;
 pub use hashserv::hashserv_child;
-pub use program::{run_command, run_script};
+pub use program::{hand_logs_to_python, run_command, run_script};
 pub use session::{environments, lock_holder, run};
 pub use sigtools::signature_tool;
 

@@ -99,6 +99,11 @@ fn to_python_logging(record: &hz_events::LogRecord) {
     });
 }
 
+/// What the engine says goes to Python's loggers, too, from here on.
+pub fn hand_logs_to_python() {
+    hz_events::set_log_tap(Some(to_python_logging));
+}
+
 /// `hitzeleiter python FILE [ARG…]` or `-c CODE [ARG…]`: gives the exit status. 2 when the file
 /// cannot be read.
 pub fn run_script(mut args: Vec<String>) -> i32 {
@@ -120,7 +125,7 @@ pub fn run_script(mut args: Vec<String>) -> i32 {
             }
         },
     };
-    hz_events::set_log_tap(Some(to_python_logging));
+    hand_logs_to_python();
     let folder = std::path::Path::new(&file).parent().map(|p| p.to_string_lossy().into_owned());
     run_program(start_python(args, None), |vm| {
         let path = vm.sys_module.get_attr("path", vm)?;

@@ -21,6 +21,15 @@ pub struct Git;
 /// What every method over a git repository answers alike.
 macro_rules! shared {
     () => {
+        git::shared!(names);
+        git::shared!(
+            need_update(ud: &mut UrlData) -> bool,
+            download(ud: &mut UrlData) -> (),
+            clean(ud: &mut UrlData) -> ()
+        );
+    };
+    // Without what submodules add to.
+    (names) => {
         fn supports_checksum(&self, _ud: &UrlData) -> Result<bool> {
             Ok(false)
         }
@@ -37,10 +46,7 @@ macro_rules! shared {
             true
         }
         git::shared!(
-            need_update(ud: &mut UrlData) -> bool,
-            download(ud: &mut UrlData) -> (),
             build_mirror_data(ud: &mut UrlData) -> (),
-            clean(ud: &mut UrlData) -> (),
             try_premirror(ud: &mut UrlData) -> bool,
             checkstatus(ud: &mut UrlData) -> bool,
             latest_versionstring(ud: &mut UrlData) -> (String, String)
@@ -230,8 +236,13 @@ fn name_files(ud: &mut UrlData, cx: &Cx<'_>, kind: &str) -> Result<()> {
 
 /// The repository's address for git itself. Passwords have no place in it.
 pub fn repository(ud: &UrlData) -> String {
+    repository_at(ud, &ud.path)
+}
+
+/// The same for a repository at another path of the same host.
+pub fn repository_at(ud: &UrlData, path: &str) -> String {
     let user = if ud.user.is_empty() { String::new() } else { format!("{}@", ud.user) };
-    format!("{}://{user}{}{}", ud.text("proto"), ud.host, quote(&ud.path))
+    format!("{}://{user}{}{}", ud.text("proto"), ud.host, quote(path))
 }
 
 /// Runs git with `arguments`.
@@ -319,7 +330,7 @@ impl Git {
         Ok(None)
     }
 
-    fn wants_lfs(ud: &UrlData) -> bool {
+    pub(super) fn wants_lfs(ud: &UrlData) -> bool {
         ud.parm_or("lfs", "1") == "1"
     }
 
