@@ -17,6 +17,7 @@ import argparse
 import functools
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -41,7 +42,8 @@ def start(bitbake):
     features = bb.cooker.CookerFeatures
     cooker = bb.cooker.BBCooker([features.SEND_SANITYEVENTS, features.BASEDATASTORE_TRACKING])
     bb.event.LogHandler.emit = log
-    bb.event.logger.addHandler(bb.event.LogHandler())
+    # The logger that all others of BitBake hand their records on to.
+    logging.getLogger("BitBake").addHandler(bb.event.LogHandler())
     cooker.updateConfigOpts({}, environment, sys.argv)
     cooker.init_configdata()
     cooker.updateCacheSync()

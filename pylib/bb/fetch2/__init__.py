@@ -4,6 +4,7 @@ What they do is done natively (`_hz_fetch`). A layer may add methods of its own 
 subclasses of ours; such objects are called where the native ones would have been.
 """
 
+import collections
 import logging
 import os
 import sys
@@ -142,6 +143,11 @@ class MissingChecksumEvent(bb.event.Event):
 
 # -- URLs
 
+def _ordered(entries):
+    """What a URL says by keys; metadata may see the type in a text."""
+    return collections.OrderedDict(entries) if entries else {}
+
+
 class URI(object):
     """A URL in parts: scheme, userinfo (username, password), hostname, port, path, params, query.
     `relative` is true for `file:name` and the like. `str()` puts it together again."""
@@ -151,7 +157,8 @@ class URI(object):
 
     def __init__(self, uri=None):
         parts = _native.uri_parse(uri or "")
-        self.scheme, self.userinfo, self.hostname, self.port, self._path, self.params, self.query, self.relative = parts
+        self.scheme, self.userinfo, self.hostname, self.port, self._path, params, query, self.relative = parts
+        self.params, self.query = _ordered(params), _ordered(query)
 
     def __str__(self):
         text = self.scheme + (":" if self.relative else "://")
@@ -203,8 +210,18 @@ class URI(object):
         self.userinfo = "%s:%s" % (self.username, password)
 
 
-decodeurl = _native.decodeurl
-decodemirrorurl = _native.decodemirrorurl
+def decodeurl(url):
+    """Type, host, path, user, password and parameters of a URL."""
+    *parts, params = _native.decodeurl(url)
+    return (*parts, _ordered(params))
+
+
+def decodemirrorurl(url):
+    """The same of a URL that may hold expressions."""
+    *parts, params = _native.decodemirrorurl(url)
+    return (*parts, collections.OrderedDict(params))
+
+
 encodeurl = _native.encodeurl
 
 
