@@ -10,6 +10,7 @@ MASKS = [
     ("the process that parsed the recipe", re.compile(r"/temp/fifo\.\d+"), "/temp/fifo.PID"),
     ("the process that parsed the recipe", re.compile(r'^PID="\d+"$'), 'PID="PID"'),
     ("the process that parsed the recipe", re.compile(r"/log\.do_(\$target|\w+)\.\d+"), r"/log.do_\1.PID"),
+    ("the process that parsed the recipe", re.compile(r"/bh_installed_pkgs(_deps)?_\d+\.txt"), r"/bh_installed_pkgs\1_PID.txt"),
     ("the address of an object", re.compile(r" at 0x[0-9a-f]+>"), " at ADDRESS>"),
 ]
 

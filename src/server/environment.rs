@@ -273,8 +273,12 @@ fn one(session: &Session, mc: &str, target: &str) -> Result<(Vec<String>, String
 }
 
 fn reason(error: &Error) -> String {
+    // What has been told already is an exception of this name to the reference.
+    let told = || "bb.BBHandledException".to_string();
     match error {
+        Error::Handled => told(),
         Error::Python(e, _) => match &**e {
+            RuntimeError::Handled => told(),
             RuntimeError::Python(e) => trace(e),
             other => other.to_string(),
         },
@@ -285,6 +289,13 @@ fn reason(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_that_was_told_has_the_name_of_its_exception() {
+        assert_eq!(reason(&Error::Handled), "bb.BBHandledException");
+        assert_eq!(reason(&Error::Python(Box::new(RuntimeError::Handled), None)), "bb.BBHandledException");
+        assert_eq!(reason(&Error::Other("why".into())), Error::Other("why".into()).to_string());
+    }
 
     #[test]
     fn what_cannot_be_shown_is_refused_in_the_order_of_the_reference() {
