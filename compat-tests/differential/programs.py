@@ -319,7 +319,7 @@ class Program:
                 "d.setVar('FLAGS', ' '.join(sorted(d.getVarFlags('%s') or {})))" % v,
                 "d.setVar('HAS', str(d.hasOverrides('%s')))" % v,
                 "d.setVar('NUM', 3)",
-                "d.expandVarref('PN')",
+                "d.setVarFlag('%s', 'num', 5)" % v,
                 "d.setVarFilter('%s', \"suffix(val, '-s')\")" % v,
                 "bb.data.expandKeys(d)",
                 "d.setVar('LST', ['a', 'b'])",

@@ -757,6 +757,11 @@ def SetDecoder(dct):
     return frozenset(dct["_set_object"]) if "_set_object" in dct else dct
 
 
+def _json_of(value):
+    """A value that code keeps in a variable or flag, as signature files hold it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), cls=SetEncoder)
+
+
 def _opened(function, paths, *args):
     """Calls a function that reads signature files; tells what cannot be read."""
     for path in paths:

@@ -24,7 +24,7 @@ fn flag_is_set(d: &DataStore, name: &str, flag: &str) -> Result<bool> {
 /// its own (`BB_ORIGENV`).
 pub fn inherit_from_os(d: &DataStore, environment: &DataStore, permitted: &[&str]) -> Result<()> {
     let info = |op, place| SetInfo { op, ..SetInfo::internal(place) };
-    for name in environment.keys() {
+    for name in environment.keys()? {
         if !permitted.contains(&&*name) {
             continue;
         }
@@ -122,7 +122,7 @@ fn emit_item(name: &str, out: &mut dyn Write, d: &DataStore, all: bool) -> Resul
 
 /// Names that are not internal, sorted, and whether each is a function.
 fn sorted_names(d: &DataStore) -> Result<Vec<(Str, bool)>> {
-    let mut names = d.keys();
+    let mut names = d.keys()?;
     names.retain(|name| !name.starts_with("__"));
     names.sort_unstable();
     names.into_iter().map(|name| flag_is_set(d, &name, "func").map(|func| (name, func))).collect()
@@ -142,7 +142,7 @@ pub fn emit_env(out: &mut dyn Write, d: &DataStore, all: bool) -> Result<()> {
 /// Names with a true `export` and no true `unexport` flag.
 pub fn exported_keys(d: &DataStore) -> Result<Vec<Str>> {
     let mut exported = Vec::new();
-    for name in d.keys() {
+    for name in d.keys()? {
         if !name.starts_with("__") && d.flag_is_true(&name, "export")? && !d.flag_is_true(&name, "unexport")? {
             exported.push(name);
         }

@@ -157,7 +157,7 @@ impl fmt::Display for DataError {
 }
 
 /// `type(value).__name__`, as Python's TypeErrors mention it.
-pub(crate) fn type_name(value: &Value) -> &'static str {
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::None => "NoneType",
         Value::Str(_) => "str",

@@ -25,13 +25,11 @@ impl<'a> Ctx<'a> {
 
 impl DataStore {
     /// All names, in no particular but always the same order (the reference's is that of a set).
-    pub fn keys(&self) -> Vec<Str> {
-        self.locked(|ctx| ctx.names(|_, _| true)).unwrap_or_else(|_| {
-            // OVERRIDES cannot be read: whoever reads it next will be told.
-            self.locked(|ctx| {
-                ctx.st.borrow().vars.iter().filter(|var| var.exists()).map(|var| var.name.clone()).collect()
-            })
-        })
+    ///
+    /// # Errors
+    /// OVERRIDES cannot be worked out: which override variants are active decides what is there.
+    pub fn keys(&self) -> Result<Vec<Str>> {
+        self.locked(|ctx| ctx.names(|_, _| true))
     }
 
     /// The names written in this very store since it was made or copied.
@@ -80,7 +78,7 @@ impl DataStore {
     pub fn expand_varref(&self, variable: &str, parents: bool) -> Result<()> {
         let reference = format!("${{{variable}}}");
         let Some(Value::Str(value)) = self.get_var(variable, RAW)? else { return Ok(()) };
-        for name in if parents { self.keys() } else { self.local_keys() } {
+        for name in if parents { self.keys()? } else { self.local_keys() } {
             if let Some(Value::Str(text)) = self.get_var(&name, RAW)?
                 && text.contains(&reference)
             {
@@ -99,7 +97,7 @@ impl DataStore {
         let ignored = d.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
         let ignored: FxHashSet<&str> = text::words(&ignored).collect();
         let mut data: BTreeMap<String, String> = BTreeMap::new();
-        for name in d.keys() {
+        for name in d.keys()? {
             if name.starts_with("__") || ignored.contains(&*name) {
                 continue;
             }

@@ -24,7 +24,7 @@ mod write;
 mod tests;
 
 pub use depth::{Level, TOO_DEEP};
-pub use error::{DataError, Result};
+pub use error::{DataError, Result, type_name};
 pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};

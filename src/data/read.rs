@@ -251,7 +251,7 @@ impl<'a> Ctx<'a> {
                 && let Some(before) = value.as_ref().map(Value::to_text)
             {
                 let after = self.store.0.runtime.apply_filter(self.store, name, &before, expression)?;
-                value = Some(Value::Str(after));
+                value = Some(after);
             }
         }
 

@@ -100,7 +100,7 @@ pub trait Runtime: Send + Sync {
     fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError>;
 
     /// `d.setVarFilter(var, expr)`: filter `value` of `var` through the expression.
-    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Str, RuntimeError>;
+    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError>;
 
     /// Python `def` text of a metadata file, to be defined in the namespace all metadata shares.
     /// `line` is the line number in `file` of the line before the text's first line, so that

@@ -167,6 +167,8 @@ impl Hasher for Identity {
 pub(crate) struct State {
     pub id: u64,
     pub vars: PMap<Var>,
+    /// What `vars` was when this store was copied: what shows again where its own record goes.
+    pub beneath: Option<PMap<Var>>,
     /// Every name ever made with `${` in it, so that expandKeys need not look at all the others.
     pub dollar_names: Arc<Vec<Str>>,
     pub filters: Arc<FxHashMap<Str, Str>>,
@@ -196,6 +198,7 @@ impl State {
         State {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             vars: PMap::new(64),
+            beneath: None,
             dollar_names: Arc::default(),
             filters: Arc::default(),
             renamed: Arc::new(RENAMED.iter().map(|&(old, new)| (old.into(), new.into())).collect()),
@@ -216,6 +219,7 @@ impl State {
         State {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             vars: self.vars.clone(),
+            beneath: Some(self.vars.clone()),
             dollar_names: self.dollar_names.clone(),
             filters: self.filters.clone(),
             renamed: self.renamed.clone(),

@@ -58,7 +58,7 @@ impl Runtime for Fake {
             },
         }
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Str, RuntimeError> {
+    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         Ok(format!("{expr}({value})").into())
     }
     fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
@@ -293,6 +293,27 @@ fn flags() {
 }
 
 #[test]
+fn flags_deleted_of_a_copy_uncover_the_original() {
+    let d = parsed(&[("A", "a"), ("A:append", "b"), ("B", "1")]);
+    d.set_flag("A", "doc", "text", &code()).unwrap();
+    let copy = d.create_copy();
+    // Nothing of its own yet, and a value that stays.
+    copy.del_flags("B", &code()).unwrap();
+    check(&copy, "B", "1");
+    copy.del_var("A", &code()).unwrap();
+    copy.set_flag("A", "flag", "1", &code()).unwrap();
+    copy.del_flags("A", &code()).unwrap();
+    check(&copy, "A", "ab");
+    assert_eq!(&*copy.flag_text("A", "doc").unwrap().unwrap(), "text");
+    assert!(copy.get_flag("A", "flag", RAW).unwrap().is_none());
+    assert!(!copy.local_keys().iter().any(|name| &**name == "A"));
+    // Where the original has nothing, nothing is left.
+    copy.set_flag("C", "flag", "1", &code()).unwrap();
+    copy.del_flags("C", &code()).unwrap();
+    assert!(!copy.keys().unwrap().iter().any(|name| &**name == "C"));
+}
+
+#[test]
 fn deletes_and_renames() {
     let d = parsed(&[
         ("OVERRIDES", "o"),
@@ -313,7 +334,7 @@ fn deletes_and_renames() {
     check(&d, "R1", "ro!");
     check(&d, "R1:o", "ro");
     assert_eq!(get(&d, "R${N}"), None);
-    let mut keys = d.keys();
+    let mut keys = d.keys().unwrap();
     keys.sort();
     assert_eq!(texts(&keys), ["N", "OVERRIDES", "R1", "R1:o"]);
 }
@@ -521,7 +542,7 @@ fn many_threads_may_read_and_write() {
             });
         }
     });
-    assert_eq!(d.keys().len(), 2 + 800);
+    assert_eq!(d.keys().unwrap().len(), 2 + 800);
 }
 
 #[test]

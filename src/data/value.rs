@@ -11,6 +11,10 @@ use std::sync::Arc;
 pub trait Object: Any + Send + Sync + fmt::Debug {
     /// What Python's `str()` gives.
     fn to_text(&self) -> String;
+    /// As signature files hold it, if it is data that JSON knows.
+    fn to_json(&self) -> Option<String> {
+        None
+    }
     /// Python's truth value.
     fn is_true(&self) -> bool;
     fn as_any(&self) -> &dyn Any;

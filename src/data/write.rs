@@ -3,7 +3,7 @@
 use crate::history::{FROM_RENAME, FROM_RENAMED_FLAG, FROM_RENAMED_SET, FROM_SET};
 use crate::pmap::hash_name;
 use crate::read::{concat, dependencies, operations_value};
-use crate::store::{Ctx, Operation, State};
+use crate::store::{Ctx, Operation, State, Var};
 use crate::text::{Keyword, split_operation};
 use crate::{DataError, DataStore, RAW, Origin, Read, Result, SetInfo, Value};
 use hz_diagnostics::Str;
@@ -431,7 +431,10 @@ impl DataStore {
             st.forget_expansions();
             st.var_mut(name);
             for (flag, value) in flags.iter().filter(|(flag, _)| *flag != "_content") {
-                st.record(info, name, info.op, value, Some(flag));
+                // The reference finds no caller to remember here.
+                if info.stated_file().is_some() {
+                    st.record(info, name, info.op, value, Some(flag));
+                }
                 ctx.store_flag(&mut st, name, flag, value.clone())?;
             }
             Ok(())
@@ -443,15 +446,27 @@ impl DataStore {
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
             st.forget_expansions();
-            st.record(info, name, "delete flags", &"".into(), None);
+            st.record(info, name, "delete flags", &Value::None, None);
             let Some(known) = st.vars.get(hash_name(name), name) else { return Ok(()) };
-            // Of a variable without a value the reference drops this store's copy, and the flags
-            // are those of the store it was copied from again.
-            if known.content.is_some() || known.owner == st.id {
+            // Of a variable without a value the reference drops this store's copy, and all of it
+            // is what the store it was copied from had.
+            if known.content.is_some() {
                 let var = st.var_mut(name);
                 let content = var.content.take();
                 var.clear();
                 var.put_content(content);
+            } else if known.owner == st.id {
+                let below = st.beneath.as_ref().and_then(|vars| vars.get(hash_name(name), name)).cloned();
+                let var = st.var_mut(name);
+                let variants = var.variants.take();
+                match below {
+                    Some(below) => *var = Var { variants, ..(*below).clone() },
+                    None => {
+                        var.clear();
+                        var.variants = variants;
+                        var.owner = 0;
+                    }
+                }
             }
             Ok(())
         })

@@ -56,16 +56,6 @@ mod _hz_siggen {
     fn texts_map(items: &IndexMap<Str, Str>) -> Value {
         map(items, |v| Value::Str(v.clone()))
     }
-    fn varval(value: &VarVal) -> Value {
-        match value {
-            VarVal::None => Value::None,
-            VarVal::Str(s) => Value::Str(s.clone()),
-            VarVal::Int(i) => Value::Int(*i),
-            VarVal::Bool(b) => Value::Bool(*b),
-            VarVal::Other { text, .. } => Value::Str(text.clone()),
-        }
-    }
-
     #[pyfunction]
     fn sha256(value: PyStrRef) -> String {
         hex::encode(sha2::Sha256::digest(value.to_string_lossy().as_bytes()))
@@ -100,7 +90,7 @@ mod _hz_siggen {
         match name {
             "siggen_taskdeps" => map(&found.taskdeps, |v| set(v)),
             "siggen_gendeps" => map(&found.gendeps, |v| set(v)),
-            _ => map(&found.varvals, varval),
+            _ => map(&found.varvals, VarVal::to_value),
         }
     }
 

@@ -13,7 +13,7 @@ impl hz_data::Runtime for Quiet {
     fn eval_inline(&self, _: &DataStore, _: &str, _: Option<&str>) -> Result<hz_data::Value, hz_data::RuntimeError> {
         Ok(hz_data::Value::None)
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, v: &str, _: &str) -> Result<std::sync::Arc<str>, hz_data::RuntimeError> {
+    fn apply_filter(&self, _: &DataStore, _: &str, v: &str, _: &str) -> Result<hz_data::Value, hz_data::RuntimeError> {
         Ok(v.into())
     }
     fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), hz_data::RuntimeError> {

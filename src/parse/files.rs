@@ -22,6 +22,8 @@ pub struct Collected {
     pub masked: usize,
     /// Directories whose content decided the result.
     pub searched: Vec<String>,
+    /// BBFILES names nothing at all; the user has been told.
+    pub nowhere: bool,
 }
 
 /// The recipe files of one multiconfig.
@@ -73,11 +75,11 @@ impl FileCollector {
         if entries.is_empty() {
             entries = recipes_here();
         }
-        if entries.is_empty() {
+        let mut out = Collected { nowhere: entries.is_empty(), ..Collected::default() };
+        if out.nowhere {
             log(level::ERROR, "no recipe files to build, check your BBPATH and BBFILES?");
         }
 
-        let mut out = Collected::default();
         let mut seen: FxHashSet<String> = FxHashSet::default();
         let mut found: Vec<String> = Vec::new();
         for entry in entries {
@@ -149,6 +151,10 @@ impl FileCollector {
             }
         }
         let joined = valid.join("|");
+        if joined.is_empty() {
+            // No valid expression is left, and an empty one would hide everything.
+            return Ok(None);
+        }
         let regex = Regex::new(&joined).ok();
         if regex.is_none() {
             log(level::CRITICAL, &format!("BBMASK is not a valid regular expression, ignoring: {joined}"));

@@ -6,7 +6,7 @@ use crate::eval::eval;
 use crate::origins;
 use crate::paths::{list, resolve_file, unseen};
 use crate::statements::load;
-use hz_data::{DataError, DataStore, Level, SetInfo, Value};
+use hz_data::{DataError, DataStore, Level, RAW, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_syntax::Grammar;
 use std::cell::Cell;
@@ -50,7 +50,7 @@ pub fn handle_append(file: &str, store: &DataStore) -> Result<()> {
 }
 
 fn handle_conf(file: &str, store: &DataStore, baseconfig: bool) -> Result<()> {
-    let old = store.get_raw("FILE");
+    let old = store.get_var("FILE", RAW)?;
     let path = resolve_file(file, store)?;
     let file = load(store, &path, &path, Grammar::Conf, baseconfig)?;
     store.set_var("FILE", Value::Str(path), &SetInfo::internal(origins::CONF_FILE))?;
@@ -73,7 +73,7 @@ pub(crate) fn handle_recipe_grammar(file: &str, store: &DataStore, included: boo
             push(store, "__inherit_cache", cache, Value::str(file))?;
         }
     }
-    let old = if included { store.get_raw("FILE") } else { None };
+    let old = if included { store.get_var("FILE", RAW)? } else { None };
     let path = resolve_file(file, store)?;
     let name: Str = file.into();
     let loaded = load(store, &path, &name, Grammar::Recipe, false)?;

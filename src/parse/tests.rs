@@ -37,7 +37,7 @@ impl Runtime for Fake {
         }
         Ok(Value::str(expr))
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<Str, RuntimeError> {
+    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<hz_data::Value, RuntimeError> {
         Ok(value.into())
     }
     fn define(&self, module: &str, text: &str, _file: &str, line: u32) -> Result<(), RuntimeError> {
@@ -432,6 +432,10 @@ fn configuration() {
     let masked = files.collect(d).unwrap();
     assert_eq!((masked.files.len(), masked.masked), (3, 2));
     assert!(t.runtime.has("invalid regular expression, ignoring: ["));
+    // Where no valid one is left, nothing is hidden.
+    d.set_var("BBMASK", "[ (", &SetInfo::default()).unwrap();
+    let unmasked = files.collect(d).unwrap();
+    assert_eq!((unmasked.files.len(), unmasked.masked), (found.files.len(), 0));
 }
 
 #[test]

@@ -31,6 +31,13 @@ impl Object for Held {
             Err(_) => format!("<{} object>", self.0.class().slot_name()),
         })
     }
+    fn to_json(&self) -> Option<String> {
+        crate::enter(|vm| {
+            let dump = crate::runtime::module(vm, "bb.siggen").ok()?.get_attr("_json_of", vm).ok()?;
+            let text = dump.call((self.0.clone(),), vm).ok()?;
+            text.downcast_ref::<PyStr>().map(|text| text.to_string_lossy().into_owned())
+        })
+    }
     fn is_true(&self) -> bool {
         crate::enter(|vm| self.0.clone().is_true(vm).unwrap_or(true))
     }

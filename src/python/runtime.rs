@@ -26,7 +26,7 @@ fn run<R>(f: impl FnOnce(&VirtualMachine) -> PyResult<R>) -> Result<R, RuntimeEr
 }
 
 /// A loaded module.
-fn module(vm: &VirtualMachine, name: &'static str) -> PyResult {
+pub(crate) fn module(vm: &VirtualMachine, name: &'static str) -> PyResult {
     match vm.sys_module.get_attr("modules", vm)?.get_item(name, vm) {
         Ok(module) => Ok(module),
         Err(_) => {
@@ -92,13 +92,11 @@ impl Runtime for PythonRuntime {
         inline::eval(store, expr, var)
     }
 
-    fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, expr: &str) -> Result<Str, RuntimeError> {
+    fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         run(|vm| {
             let apply = module(vm, "bb.filter")?.get_attr("apply_filters", vm)?;
             let expressions = vm.ctx.new_list(vec![vm.ctx.new_str(expr).into()]);
-            let found = apply.call((vm.ctx.new_str(value), expressions), vm)?;
-            let found = found.downcast_ref::<PyStr>().map(crate::convert::text_of).map_or_else(|| found.str(vm).map(|t| crate::convert::text_of(&t)), Ok)?;
-            Ok(found)
+            Ok(crate::convert::to_value(&*apply.call((vm.ctx.new_str(value), expressions), vm)?, vm))
         })
     }
 

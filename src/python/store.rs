@@ -185,6 +185,11 @@ pub(crate) fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
     }
 }
 
+/// What code stores as a flag. The records of operations are read natively.
+fn flag_value(flag: &str, value: &PyObject, vm: &VirtualMachine) -> Value {
+    if flag.starts_with(':') { to_own_value(value, vm) } else { to_value(value, vm) }
+}
+
 /// Without copying, where the text is one already.
 fn with_name<R>(value: &PyObject, vm: &VirtualMachine, f: impl FnOnce(&str) -> R) -> PyResult<R> {
     match value.downcast_ref::<PyStr>().and_then(|text| text.to_str()) {
@@ -402,6 +407,7 @@ pub mod _hz_data {
             if args.truth(5, "retparser", false)? {
                 return vm.call_method(zelf.as_object(), "_flag_with_parser", (name, flag, read.expand));
             }
+            let flag = if vm.is_none(&flag) { vm.ctx.empty_str.to_owned().into() } else { flag };
             let value = with_name(&name, vm, |name| with_name(&flag, vm, |flag| waiting(vm, || zelf.store().get_flag(name, flag, read))))??;
             match value {
                 Ok(value) => option_to_python(value.as_ref(), vm),
@@ -478,7 +484,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("setVarFlag", args, vm);
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
-            let value = to_value(&*args.required(2, "value")?, vm);
+            let value = flag_value(&flag, &*args.required(2, "value")?, vm);
             let info = args.info(zelf.store())?;
             waiting(vm, || zelf.store().set_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
@@ -519,7 +525,9 @@ pub mod _hz_data {
             let flags: PyDictRef = args.required(1, "flags")?.try_into_value(vm)?;
             let mut list = Vec::new();
             for (flag, value) in flags.items_vec() {
-                list.push((text(&flag, vm)?, to_value(&value, vm)));
+                let flag = text(&flag, vm)?;
+                let value = flag_value(&flag, &value, vm);
+                list.push((flag, value));
             }
             let list: Vec<(&str, Value)> = list.iter().map(|(flag, value)| (&**flag, value.clone())).collect();
             let info = args.info(zelf.store())?;
@@ -581,9 +589,8 @@ pub mod _hz_data {
 
         #[pymethod(name = "_names")]
         fn names(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult {
-            // Which override variants are active decides what is there.
-            zelf.store().overrides().map_err(|error| crate::errors::from_data(vm, error))?;
-            let names = zelf.store().keys().iter().map(|name| vm.ctx.new_str(&**name).into()).collect();
+            let names = waiting(vm, || zelf.store().keys()).map_err(|error| from_data(vm, error))?;
+            let names = names.iter().map(|name| vm.ctx.new_str(&**name).into()).collect();
             Ok(vm.ctx.new_list(names).into())
         }
 

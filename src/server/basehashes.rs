@@ -75,6 +75,11 @@ impl BaseHashes {
         Ok(BaseHashes { libs, rules, maker, cleans })
     }
 
+    /// Does the generator make base hashes at all?
+    pub fn makes(&self) -> bool {
+        self.maker != Maker::Nobody
+    }
+
     /// To be called when a recipe file and its variants are parsed.
     pub fn clean(&self) -> Result<()> {
         if !self.cleans {

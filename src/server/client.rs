@@ -92,7 +92,7 @@ impl Cooker {
             self.stale = false;
         }
         if self.sets.is_none() {
-            self.session.parse()?;
+            self.session.parse(true)?;
             self.sets = Some(graphs::recipe_sets(&self.session)?);
         }
         Ok(())

@@ -110,7 +110,7 @@ fn messages(session: &Session, store: &DataStore) -> Result<Vec<String>> {
     let mut variables = Vec::new();
     hz_data::emit::emit_env(&mut variables, store, true)?;
     let mut all: Vec<String> = [files, variables].into_iter().map(|t| String::from_utf8_lossy(&t).into_owned()).collect();
-    let mut names = store.keys();
+    let mut names = store.keys()?;
     names.sort();
     for name in names {
         let set = |flag: &str| store.get_flag(&name, flag, RAW).ok().flatten().is_some_and(|v| v.is_true());

@@ -43,7 +43,9 @@ mod _hz_parse {
             let variants = hz_parse::handle_recipe(&file, store, &finalise).map_err(|e| raised(vm, e))?;
             let out = vm.ctx.new_dict();
             for variant in variants {
-                keep_signatures(&variant).map_err(|e| raised(vm, e))?;
+                if finalise.makes() {
+                    keep_signatures(&variant).map_err(|e| raised(vm, e))?;
+                }
                 out.set_item(&*variant.name, hz_python::store::wrap(&variant.store, vm)?, vm)?;
             }
             return Ok(out.into());

@@ -92,8 +92,9 @@ pub fn tell_cache(config: &Configuration) -> Result<()> {
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)
 }
 
-/// Parses everything. `stop` is asked now and then; true ends it with [`Error::Handled`].
-pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn Fn() -> bool) -> Result<Parsed> {
+/// Parses everything. `stop` is asked now and then; true ends it with [`Error::Handled`], and so does
+/// a configuration without BBFILES, unless `nowhere_is_fine`.
+pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_fine: bool, stop: &dyn Fn() -> bool) -> Result<Parsed> {
     let data = config.data();
     let mut collectors = IndexMap::new();
     let mut files = IndexMap::new();
@@ -102,6 +103,9 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], stop: &dyn 
     for (mc, store) in &config.mcdata {
         let mut collector = FileCollector::new(collections, mc);
         let found = collector.collect(store)?;
+        if found.nowhere && !nowhere_is_fine {
+            return Err(Error::Handled);
+        }
         masked += found.masked;
         for file in &found.files {
             let layer = collector.collection(file).map(|c| c.name.clone());

@@ -1,7 +1,7 @@
 //! What parsing on behalf of Python code leaves behind: the exceptions it stands for, and the facts of
 //! signatures in the stores.
 
-use hz_siggen::{SignatureError, VarVal};
+use hz_siggen::SignatureError;
 use hz_data::{RuntimeError, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_parse::{Error, Result, Variant};
@@ -71,23 +71,13 @@ pub fn unsigned(error: &SignatureError) -> Error {
 /// The store cannot be written.
 pub fn keep_signatures(variant: &Variant) -> Result<()> {
     let (Some(found), store) = (&variant.signatures, &variant.store) else { return Ok(()) };
-    if matches!(&*store.get_or_empty("BB_SIGNATURE_HANDLER")?, "" | "noop") {
-        return Ok(());
-    }
     let sets = |items: &IndexMap<Str, Vec<Str>>| {
         let set = |names: &Vec<Str>| Value::Set(Arc::new(names.iter().cloned().collect()));
         Value::Map(Arc::new(items.iter().map(|(name, names)| (name.clone(), set(names))).collect()))
     };
-    let varval = |value: &VarVal| match value {
-        VarVal::None => Value::None,
-        VarVal::Str(s) => Value::Str(s.clone()),
-        VarVal::Int(i) => Value::Int(*i),
-        VarVal::Bool(b) => Value::Bool(*b),
-        VarVal::Other { text, .. } => Value::Str(text.clone()),
-    };
     let quiet = SetInfo { ignore: true, ..SetInfo::default() };
     let hashes = found.basehashes.iter().map(|(task, hash)| (task.clone(), Value::Str(hash.clone()))).collect();
-    let values = found.siggen.varvals.iter().map(|(name, value)| (name.clone(), varval(value))).collect();
+    let values = found.siggen.varvals.iter().map(|(name, value)| (name.clone(), value.to_value())).collect();
     store.set_var("__siggen_basehashes", Value::Map(Arc::new(hashes)), &quiet)?;
     store.set_var("__siggen_gendeps", sets(&found.siggen.gendeps), &quiet)?;
     store.set_var("__siggen_varvals", Value::Map(Arc::new(values)), &quiet)?;

@@ -436,21 +436,21 @@ impl Session {
         match self.request.verb {
             Verb::Environment => {
                 if !self.request.targets.is_empty() {
-                    self.parse()?;
+                    self.parse(false)?;
                 }
                 environment::show(self)
             }
-            Verb::Parse => self.parse(),
+            Verb::Parse => self.parse(false),
             Verb::Graph => {
-                self.parse()?;
+                self.parse(false)?;
                 graphs::write_graph(self)
             }
             Verb::Versions => {
-                self.parse()?;
+                self.parse(false)?;
                 graphs::show_versions(self)
             }
             Verb::Build => {
-                self.parse()?;
+                self.parse(false)?;
                 commands::build(self)
             }
         }
@@ -473,8 +473,9 @@ impl Session {
         Ok(())
     }
 
-    /// Starts what the configuration asks for and parses all recipes.
-    pub fn parse(&mut self) -> Result<()> {
+    /// Starts what the configuration asks for and parses all recipes. A command ends where BBFILES is
+    /// empty; programs go on with no recipes (`nowhere_is_fine`).
+    pub fn parse(&mut self, nowhere_is_fine: bool) -> Result<()> {
         self.start_hashserv()?;
         let mcdata: Vec<DataStore> = self.config.mcdata.values().cloned().collect();
         python(|vm| {
@@ -490,7 +491,7 @@ impl Session {
         }
         let terminal = self.terminal.clone();
         let told = std::cell::Cell::new(self.told);
-        let parsed = parse_all(&self.config, &collections, &|| {
+        let parsed = parse_all(&self.config, &collections, nowhere_is_fine, &|| {
             let mut t = told.get();
             let now = terminal.interrupts(&mut t);
             told.set(t);

@@ -6,7 +6,7 @@
 
 use crate::sigdata::VarVal;
 use crate::{LibrarySignatures, Rules};
-use hz_data::{DataError, DataStore, Expansion, RAW, RuntimeError, SetInfo, Value};
+use hz_data::{DataError, DataStore, Expansion, RAW, RuntimeError, SetInfo, Value, type_name};
 use hz_diagnostics::{Diagnostic, Str};
 use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -125,6 +125,11 @@ fn is_yes(value: Option<&Value>, name: &str) -> Result<bool> {
     }
 }
 
+/// Code stored something else where there has to be text.
+fn no_text(name: &str, value: &Value, method: &str) -> SignatureError {
+    SignatureError::other(name, format!("AttributeError: '{}' object has no attribute '{method}'", type_name(value)))
+}
+
 /// Signatures of the finished recipe in `store`. `libs` holds the library functions of its
 /// configuration.
 ///
@@ -216,7 +221,7 @@ impl<'a> Walk<'a> {
     fn new(store: &'a DataStore, libs: &'a LibrarySignatures, rules: &Rules) -> Result<Self> {
         let outside = |e| SignatureError::data("", e);
         let mut names = Names { ids: FxHashMap::default(), names: Vec::new(), ignored: Vec::new(), keys: 0 };
-        for key in store.keys() {
+        for key in store.keys().map_err(outside)? {
             if !key.starts_with("__") && !names.ids.contains_key(&key) {
                 names.insert(key, false);
             }
@@ -233,12 +238,15 @@ impl<'a> Walk<'a> {
         }
 
         let mut exported = Vec::new();
-        if let Some(Value::Set(list)) = store.get_raw("__exportlist") {
-            for name in list.iter() {
-                let flag = |flag| store.get_flag(name, flag, hz_data::Read::default()).map_err(outside);
-                if is_yes(flag("export")?.as_ref(), "")? && !is_yes(flag("unexport")?.as_ref(), "")? {
-                    exported.push(names.id(name));
-                }
+        let listed: Vec<Str> = match store.get_raw("__exportlist") {
+            Some(Value::Set(list)) => list.iter().cloned().collect(),
+            Some(Value::List(list)) => list.iter().map(Value::to_text).collect(),
+            _ => return Err(SignatureError::other("", "TypeError: 'NoneType' object is not iterable")),
+        };
+        for name in &listed {
+            let flag = |flag| store.get_flag(name, flag, hz_data::Read::default()).map_err(outside);
+            if is_yes(flag("export")?.as_ref(), "")? && !is_yes(flag("unexport")?.as_ref(), "")? {
+                exported.push(names.id(name));
             }
         }
 
@@ -372,11 +380,16 @@ impl<'a> Walk<'a> {
             ["vardeps", "vardepvalue", "vardepsexclude", "exports", "postfuncs", "prefuncs", "lineno", "filename"];
         let failed = |e| SignatureError::data(name, e);
         let flags = self.store.get_flags(name, Some(&EXPANDED), false).map_err(failed)?.unwrap_or_default();
-        // Code sets flags to what a variable has, also when it has nothing (None).
         let words = |flag: &str| flags.get(flag).filter(|value| value.is_true()).map(Value::to_text).unwrap_or_default_text();
         let set = |flag: &str| flags.get(flag).is_some_and(Value::is_true);
+        // Flags that have to be text where they are there at all.
+        let text_of = |flag: &str| match flags.get(flag) {
+            None => Ok("".into()),
+            Some(Value::Str(text)) => Ok(text.clone()),
+            Some(other) => Err(no_text(name, other, "split")),
+        };
 
-        let excluded = words("vardepsexclude");
+        let excluded = text_of("vardepsexclude")?;
         let exclusions: FxHashSet<u32> = excluded.split_whitespace().map(|word| self.names.id(word)).collect();
         let mut deps = Deps::default();
         let mut value;
@@ -426,26 +439,26 @@ impl<'a> Walk<'a> {
             }
             value = VarVal::Str(std::mem::take(&mut text).into());
             for flag in ["prefuncs", "postfuncs", "exports"] {
-                self.refer(&mut deps, words(flag).split_whitespace());
+                self.refer(&mut deps, text_of(flag)?.split_whitespace());
             }
         } else {
             let found = self.store.read_shared_with_refs(name, "_content", RAW).map_err(failed)?;
             value = VarVal::Str(self.described(&found, &mut deps, &exclusions).map_err(failed)?.into());
         }
 
-        if let Some(exclude) = flags.get("vardepvalueexclude") {
-            let mut text = value.to_text().to_string();
-            for cut in exclude.to_text().split('|').filter(|cut| !cut.is_empty()) {
-                text = text.replace(cut, "");
-            }
-            value = VarVal::Str(text.into());
+        for cut in text_of("vardepvalueexclude")?.split('|').filter(|cut| !cut.is_empty()) {
+            let VarVal::Str(text) = &value else { return Err(no_text(name, &value.to_value(), "replace")) };
+            value = VarVal::Str(text.replace(cut, "").into());
         }
         if !self.exclude_flag_words.is_empty() {
             for flag in flags.keys().filter(|flag| !self.flag_excluded(flag)).cloned().collect::<Vec<_>>() {
                 self.refer(&mut deps, [format!("{name}[{flag}]")]);
             }
         }
-        self.refer(&mut deps, words("vardeps").split_whitespace());
+        // Code sets this to what a variable has, also when it has nothing (None).
+        if set("vardeps") {
+            self.refer(&mut deps, text_of("vardeps")?.split_whitespace());
+        }
         Ok(Node { deps: self.settle(deps, &exclusions), value })
     }
 

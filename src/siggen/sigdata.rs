@@ -41,6 +41,16 @@ impl From<Option<&Value>> for VarVal {
 }
 
 impl VarVal {
+    /// The value as the store and Python have it.
+    pub fn to_value(&self) -> Value {
+        match self {
+            VarVal::None => Value::None,
+            VarVal::Str(s) => Value::Str(s.clone()),
+            VarVal::Int(i) => Value::Int(*i),
+            VarVal::Bool(b) => Value::Bool(*b),
+            VarVal::Other { json, text } => serde_json::from_str(json).map_or_else(|_| Value::Str(text.clone()), |json| store_value(&json)),
+        }
+    }
     /// What Python's `str()` gives for it.
     pub fn to_text(&self) -> Cow<'_, str> {
         match self {
@@ -168,7 +178,10 @@ fn write_value(out: &mut String, value: &Value) {
         Value::List(list) => write_list(out, list.iter(), write_value),
         Value::Set(set) => write_set(out, set.iter().collect::<BTreeSet<_>>()),
         Value::Map(map) => write_map(out, map.iter().collect::<BTreeMap<_, _>>(), write_value),
-        Value::Object(object) => write_text(out, &object.to_text()),
+        Value::Object(object) => match object.to_json() {
+            Some(json) => out.push_str(&json),
+            None => write_text(out, &object.to_text()),
+        },
     }
 }
 

@@ -56,7 +56,7 @@ impl Runtime for Expressions {
             other => panic!("the fixtures hold an expression this does not know: {other}"),
         })
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<Str, RuntimeError> {
+    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<hz_data::Value, RuntimeError> {
         Ok(value.into())
     }
     fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {

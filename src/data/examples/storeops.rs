@@ -107,7 +107,7 @@ impl Runtime for Mini {
     fn eval_inline(&self, store: &DataStore, expr: &str, _: Option<&str>) -> Result<Value, RuntimeError> {
         eval(store, expr)
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<hz_diagnostics::Str, RuntimeError> {
+    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         let suffix = literal(expr.trim_start_matches("suffix(val,").trim_end_matches(')'));
         Ok(value.split_whitespace().map(|w| format!("{w}{suffix}")).collect::<Vec<_>>().join(" ").into())
     }
@@ -225,7 +225,7 @@ fn run(script: &str) {
                 ),
                 Err(error) => failed(error),
             },
-            "keys" => set(d.keys().iter()),
+            "keys" => set(d.keys().unwrap_or_default().iter()),
             "has" => format!("{} {}", d.has_overrides(a[1]), d.contains(a[1])),
             "overrides" => d.overrides().map(|o| o.join(":")).unwrap_or_else(failed),
             "history" => {
@@ -303,7 +303,7 @@ fn bench() {
         }
     });
     time("keys", 1000, |_| {
-        d.keys();
+        let _ = d.keys();
     });
 }
 
