@@ -5,7 +5,7 @@ use crate::errors::to_runtime;
 use crate::metadata::context;
 use crate::plain::{self, Plan};
 use crate::store::wrap;
-use hz_data::{DataStore, Level, RuntimeError, TOO_DEEP, Value};
+use hz_data::{DataError, DataStore, Level, RuntimeError, TOO_DEEP, Value};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
@@ -86,13 +86,26 @@ pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, R
         }
         // Asking the VM as well at each level would double the work with each: only the outer
         // levels get a traceback.
-        if DEPTH.get() > TRACED
-            && let Some(error) = plain::failure()
+        if let Some(error) = plain::failure()
+            && (DEPTH.get() > TRACED || told_once(&error))
         {
             return Err(crate::enter(|vm| to_runtime(vm, crate::errors::from_data(vm, error))));
         }
     }
     eval_in_vm_known(&inline, store, text, var)
+}
+
+/// Would the VM not run into this error again? What is wrong with OVERRIDES is told to the first who
+/// reads a variable that has variants; then there are none until it is written.
+fn told_once(error: &DataError) -> bool {
+    match error {
+        DataError::Expansion { chain, cause, .. } => {
+            matches!(cause, RuntimeError::Handled) || chain.iter().any(|name| name == "OVERRIDES")
+        }
+        DataError::Runtime(RuntimeError::Python(error)) => error.message.contains(" -> OVERRIDES"),
+        DataError::Runtime(cause) => matches!(cause, RuntimeError::Handled),
+        DataError::Other(_) => false,
+    }
 }
 
 /// Evaluates without the VM; None: that it has to be asked.

@@ -5,7 +5,7 @@ use crate::errors::to_runtime;
 use crate::{enter, inline, metadata, pylibs, store};
 use hz_data::{ClassEvent, DataStore, LibFunction, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
-use rustpython_vm::builtins::{PyDict, PyStr};
+use rustpython_vm::builtins::PyDict;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
