@@ -123,7 +123,7 @@ mod tests {
         let copy = tests::store();
         copy.set_var("GONE", "1", &parsing).unwrap();
         copy.restore(d.snapshot());
-        let mut names = (d.keys(), copy.keys());
+        let mut names = (d.keys().unwrap(), copy.keys().unwrap());
         names.0.sort();
         names.1.sort();
         assert_eq!(names.0, names.1);

@@ -10,12 +10,14 @@ use hz_data::LibFunction;
 use hz_diagnostics::{Diagnostic, Str};
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::Stmt;
+use ruff_python_ast::token::{Token, TokenKind};
 use ruff_text_size::Ranged;
 use rustpython_vm::builtins::{PyDict, PyFunction, PyType};
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 
-/// Imports `namespace` from `dir` with all it names in BBIMPORTS.
-pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<Vec<LibFunction>> {
+/// Imports `namespace` from `dir` with all it names in BBIMPORTS. After an error `found` holds what
+/// came before it.
+pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str, found: &mut Vec<LibFunction>) -> PyResult<()> {
     let path = vm.sys_module.get_attr("path", vm)?;
     let known: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
     if !known.iter().any(|known| known == dir) {
@@ -24,7 +26,6 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<Vec<LibF
     let context = context(vm)?;
     let module = vm.import(&vm.ctx.new_str(namespace), 0)?;
     context.set_item(namespace, module.clone(), vm)?;
-    let mut found = Vec::new();
     let imports: Vec<String> = match vm.get_attribute_opt(&module, vm.ctx.intern_str("BBIMPORTS"))? {
         Some(names) => names.try_to_value(vm)?,
         None => Vec::new(),
@@ -33,9 +34,9 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<Vec<LibF
         let dotted = format!("{namespace}.{name}");
         context.set_item(namespace, vm.import(&vm.ctx.new_str(&*dotted), 0)?, vm)?;
         let loaded = module.get_attr(&vm.ctx.new_str(name), vm)?;
-        collect(vm, &loaded, &dotted, &mut found)?;
+        collect(vm, &loaded, &dotted, found)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The functions and classes of one module that its own file defines.
@@ -165,6 +166,8 @@ struct Source {
     /// Where each line starts; one more at the end.
     starts: Vec<usize>,
     blocks: Vec<Block>,
+    /// For each `lambda` the lines of its text, which end where the line does that it goes on in.
+    lambdas: Vec<(u32, u32)>,
 }
 
 struct Block {
@@ -185,13 +188,14 @@ impl Source {
         let text = text.replace("\r\n", "\n");
         let starts: Vec<usize> =
             std::iter::once(0).chain(memchr_lines(&text)).filter(|start| *start < text.len()).chain([text.len()]).collect();
-        let mut source = Source { text, starts, blocks: Vec::new() };
+        let mut source = Source { text, starts, blocks: Vec::new(), lambdas: Vec::new() };
         if let Ok(parsed) = ruff_python_parser::parse_module(&source.text) {
             let mut finder = Finder { source: &source, stack: Vec::new(), blocks: Vec::new() };
             for statement in &parsed.syntax().body {
                 finder.visit_stmt(statement);
             }
             source.blocks = finder.blocks;
+            source.lambdas = lambdas(parsed.tokens(), |offset| source.line(offset));
         }
         source
     }
@@ -206,8 +210,13 @@ impl Source {
     }
 
     fn function(&self, first: u32) -> Option<(u32, String)> {
-        let block = self.blocks.iter().find(|block| block.first == first).or_else(|| self.blocks.iter().find(|block| block.head == first))?;
-        Some(self.cut(block))
+        let block = self.blocks.iter().find(|block| block.first == first).or_else(|| self.blocks.iter().find(|block| block.head == first));
+        if let Some(block) = block {
+            return Some(self.cut(block));
+        }
+        let (_, last) = self.lambdas.iter().find(|(line, _)| *line == first)?;
+        let to = self.starts.get(*last as usize).copied().unwrap_or(self.text.len());
+        Some((first, self.text[self.starts[first as usize - 1]..to].to_string()))
     }
     fn class(&self, name: &str) -> Option<(u32, String)> {
         self.blocks.iter().find(|block| block.class.as_deref() == Some(name)).map(|block| self.cut(block))
@@ -239,6 +248,29 @@ impl Source {
 
 fn memchr_lines(text: &str) -> impl Iterator<Item = usize> + '_ {
     text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1)
+}
+
+/// First and last line of every lambda: from the line it starts in to the first line end that is
+/// outside of the brackets opened since.
+fn lambdas(tokens: &[Token], line: impl Fn(usize) -> u32) -> Vec<(u32, u32)> {
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind() == TokenKind::Lambda) {
+        let first = line(token.start().to_usize());
+        let begin = tokens[..at].iter().rposition(|token| line(token.start().to_usize()) != first).map_or(0, |before| before + 1);
+        let mut open = 0;
+        for token in &tokens[begin..] {
+            match token.kind() {
+                TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => open += 1,
+                TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => open -= 1,
+                TokenKind::Newline | TokenKind::NonLogicalNewline if open <= 0 => {
+                    found.push((first, line(token.start().to_usize())));
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 struct Finder<'a> {
@@ -308,6 +340,11 @@ mod tests {
         assert_eq!(source.function(3), Some((3, "@one\n@two\ndef f(a):\n    x = 1\n\n    # inside\n".into())));
         assert_eq!(source.function(12), Some((12, "def g(): return 1\n".into())));
         assert_eq!(source.class("C"), Some((14, "class C:\n\n    def m(self):\n        pass\n\n    # tail\n".into())));
+        let text = "a = lambda d: d\nb = (1, lambda x: [\n    x], 2)\nc = call(\n    lambda y: (y,\n     y),\n)\n";
+        let lambdas = Source::new(text.into());
+        assert_eq!(lambdas.function(1), Some((1, "a = lambda d: d\n".into())));
+        assert_eq!(lambdas.function(2), Some((2, "b = (1, lambda x: [\n    x], 2)\n".into())));
+        assert_eq!(lambdas.function(5), Some((5, "    lambda y: (y,\n     y),\n".into())));
         assert_eq!(source.function(16), Some((16, "    def m(self):\n        pass\n\n".trim_end_matches('\n').to_string() + "\n")));
     }
 }

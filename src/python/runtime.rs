@@ -168,14 +168,16 @@ impl Runtime for PythonRuntime {
         let modules: Vec<&str> = modules.split_whitespace().collect();
         self.add_global_modules(&modules)?;
         enter(|vm| {
-            pylibs::add(vm, dir, namespace).or_else(|error| {
-                if error.class().fast_issubclass(vm.ctx.exceptions.attribute_error) {
+            let mut found = Vec::new();
+            match pylibs::add(vm, dir, namespace, &mut found) {
+                Err(error) if error.class().fast_issubclass(vm.ctx.exceptions.attribute_error) => {
                     let text = format!("Error importing OE modules: {}", crate::errors::message(vm, &error));
                     hz_events::log(hz_events::level::ERROR, "Main", text);
-                    return Ok(Vec::new());
+                    Ok(found)
                 }
-                Err(to_runtime(vm, error))
-            })
+                Err(error) => Err(to_runtime(vm, error)),
+                Ok(()) => Ok(found),
+            }
         })
     }
 
