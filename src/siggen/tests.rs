@@ -84,8 +84,11 @@ impl Runtime for Expressions {
     fn log(&self, _: u32, _: &str, _: &str) {}
 }
 
+/// A store as configurations have it: the environment has brought exported variables.
 fn store() -> DataStore {
-    DataStore::new(Arc::new(Expressions))
+    let d = DataStore::new(Arc::new(Expressions));
+    d.set_var("__exportlist", Value::Set(Arc::default()), &SetInfo::default()).unwrap();
+    d
 }
 
 fn value(json: &Json) -> Value {
