@@ -118,6 +118,11 @@ def _dependencies(d, tasks, ignored_vars):
 def build_dependencies(key, keys, mod_funcs, shelldeps, varflagsexcl, ignored_vars, d, codeparsedata):
     """What one variable depends on, and what of it enters hashes. The names among which to choose and
     the exported ones are those of the store."""
+    if d.getVar("__exportlist", False) is None:
+        # Whoever asks for one variable says what is exported, which may be nothing; only a whole recipe
+        # without a list is an error.
+        d = d.createCopy()
+        d.setVar("__exportlist", set())
     names, values = _dependencies(d, [key], ignored_vars)
     return names[key], values[key]
 
