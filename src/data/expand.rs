@@ -53,6 +53,7 @@ impl<'a> Ctx<'a> {
         if !text::has_expansion(source) {
             return Ok(source.clone());
         }
+        hz_meter::count(hz_meter::Count::Expansion);
         let _level = {
             let mut st = self.st.borrow_mut();
             if st.depth >= MAX_DEPTH {

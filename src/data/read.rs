@@ -193,6 +193,7 @@ impl<'a> Ctx<'a> {
     /// (`read.expand`: that decides about filters, and whether an empty raw value is looked at
     /// for removes). The result is cached.
     fn full_content(&self, name: &str, hash: u64, read: Read, collect: bool) -> Result<Outcome> {
+        hz_meter::count(hz_meter::Count::Lookup);
         let earlier = {
             let st = self.st.borrow();
             let cached = if read.noweakdefault { None } else { st.cached(hash, name) };
@@ -339,6 +340,7 @@ impl<'a> Ctx<'a> {
 
     /// `VAR[flag]`, from the cache or expanded now.
     fn flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> {
+        hz_meter::count(hz_meter::Count::Lookup);
         let Some(value) = self.flag_value(name, flag, read.noweakdefault) else { return Ok(None) };
         let source = match value {
             Value::Str(source) if read.expand && text::has_expansion(&source) => source,
@@ -499,6 +501,7 @@ fn remove_words(source: &str, removes: &[(Str, Str)]) -> (Option<String>, Vec<St
 impl DataStore {
     /// `d.getVar(name, expand, noweakdefault, parsing)`.
     pub fn get_var(&self, name: &str, read: Read) -> Result<Option<Value>> {
+        hz_meter::count(hz_meter::Count::Lookup);
         let hash = hash_name(name);
         self.locked(|ctx| {
             if read.expand && !read.noweakdefault && !read.parsing {

@@ -216,6 +216,7 @@ impl State {
     }
 
     pub fn copy(&self) -> State {
+        hz_meter::count(hz_meter::Count::Copy);
         State {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             vars: self.vars.clone(),

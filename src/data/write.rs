@@ -68,6 +68,7 @@ impl State {
 
 impl<'a> Ctx<'a> {
     fn set(&self, name: &str, value: Value, info: &SetInfo) -> Result<()> {
+        hz_meter::count(hz_meter::Count::Set);
         if name.contains('_')
             && !name.starts_with("__anon_")
             && ["_append", "_prepend", "_remove"].iter().any(|op| memmem::find(name.as_bytes(), op.as_bytes()).is_some())
@@ -203,6 +204,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn set_flag(&self, name: &str, flag: &str, value: Value, info: &SetInfo) -> Result<()> {
+        hz_meter::count(hz_meter::Count::Set);
         {
             let mut st = self.st.borrow_mut();
             st.forget_expansions();

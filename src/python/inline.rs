@@ -82,6 +82,7 @@ pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, R
     {
         plain::failure();
         if let Some(value) = plan.eval(store) {
+            hz_meter::count(hz_meter::Count::Native);
             return Ok(value);
         }
         // Asking the VM as well at each level would double the work with each: only the outer
@@ -132,7 +133,9 @@ thread_local! {
 }
 
 fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
-    crate::enter(|vm| {
+    hz_meter::count(hz_meter::Count::Vm);
+    let _timed = hz_meter::timed(hz_meter::Kind::Inline);
+    hz_meter::expression(text, || crate::enter(|vm| {
         let evaluated = match Level::enter(&DEPTH, DEEPEST) {
             Some(_level) => in_vm(vm, inline, store, text, var),
             None => Err(vm.new_recursion_error(TOO_DEEP.to_string())),
@@ -149,7 +152,7 @@ fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<
             }
             error
         })
-    })
+    }))
 }
 
 fn in_vm(vm: &VirtualMachine, inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> PyResult<Value> {

@@ -269,7 +269,8 @@ fn function(vm: &VirtualMachine, name: &str) -> PyResult<PyObjectRef> {
 pub fn run_anonymous(vm: &VirtualMachine, store: &DataStore, names: &[Str]) -> Result<(), RuntimeError> {
     let d = crate::store::wrap(store, vm).map_err(|error| to_runtime(vm, error))?;
     for (index, name) in names.iter().enumerate() {
-        let called = function(vm, name).and_then(|function| function.call((d.clone(),), vm));
+        hz_meter::count(hz_meter::Count::Anonymous);
+        let called = hz_meter::expression(name, || function(vm, name).and_then(|function| function.call((d.clone(),), vm)));
         if let Err(error) = called {
             let text = names.iter().map(|name| format!("{name}(d)")).collect::<Vec<_>>().join("\n");
             let first = Frame { file: "<code>".into(), line: index as u32 + 1, function: "<module>".into(), text: None };

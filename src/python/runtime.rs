@@ -81,10 +81,13 @@ fn fire(vm: &VirtualMachine, store: &DataStore, event: ClassEvent<'_>) -> PyResu
     if !wanted(vm, &events, class)? {
         return Ok(());
     }
-    let event = events.get_attr(class, vm)?.call(args, vm)?;
-    let fire = events.get_attr("fire", vm)?;
-    fire.call((event, store::wrap(store, vm)?), vm)?;
-    Ok(())
+    hz_meter::count(hz_meter::Count::Handler);
+    hz_meter::expression(class, || {
+        let event = events.get_attr(class, vm)?.call(args, vm)?;
+        let fire = events.get_attr("fire", vm)?;
+        fire.call((event, store::wrap(store, vm)?), vm)?;
+        Ok(())
+    })
 }
 
 impl Runtime for PythonRuntime {
@@ -93,6 +96,8 @@ impl Runtime for PythonRuntime {
     }
 
     fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
+        hz_meter::count(hz_meter::Count::Filter);
+        let _timed = hz_meter::timed(hz_meter::Kind::Filters);
         run(|vm| {
             let apply = module(vm, "bb.filter")?.get_attr("apply_filters", vm)?;
             let expressions = vm.ctx.new_list(vec![vm.ctx.new_str(expr).into()]);
@@ -108,10 +113,12 @@ impl Runtime for PythonRuntime {
         if names.is_empty() {
             return Ok(());
         }
+        let _timed = hz_meter::timed(hz_meter::Kind::Anonymous);
         enter(|vm| metadata::run_anonymous(vm, store, names))
     }
 
     fn fire(&self, store: &DataStore, event: ClassEvent<'_>) -> Result<(), RuntimeError> {
+        let _timed = hz_meter::timed(hz_meter::Kind::Handlers);
         run(|vm| fire(vm, store, event))
     }
 

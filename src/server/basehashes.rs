@@ -116,6 +116,7 @@ impl Finalise for BaseHashes {
             Maker::Nobody => Ok(Signatures::default()),
             Maker::Generator => by_generator(mcfn, store),
             Maker::Native => {
+                let _timed = hz_meter::timed(hz_meter::Kind::Dependencies);
                 let found =
                     base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
                 Ok(Signatures {

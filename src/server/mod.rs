@@ -14,6 +14,7 @@ mod hashserv;
 mod lock;
 mod modules;
 mod parsing;
+mod profile;
 mod program;
 mod queries;
 mod raised;

@@ -157,6 +157,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
         })
         .map_err(python_error)?;
     }
+    let _timed = hz_meter::timed(hz_meter::Kind::Cache);
     if let Err(e) = cache.save() {
         // A full disk costs the next start some time, not this build.
         log(level::WARNING, "Cache", e.to_string());
@@ -201,6 +202,7 @@ fn run_parsers(
         hz_python::ForkResult::Parent(pid) => Ok(pid),
     };
     let make = |_: usize, outlet: &Outlet| {
+        hz_meter::forked();
         if let Ok(outlet) = outlet.try_clone() {
             hz_events::set_sink(Box::new(OutletSink(outlet)));
         }
@@ -209,21 +211,34 @@ fn run_parsers(
     let work = |packer: &mut Packer, n: usize| {
         let job = &jobs[todo[n]];
         PARSING.set(Some(job.file.clone()));
-        let parsed = parse_one(config, job, &finalise);
+        hz_meter::count(hz_meter::Count::Recipe);
+        let parsed = hz_meter::span(hz_meter::Kind::Store, || job.file.clone(), || parse_one(config, job, &finalise));
         PARSING.set(None);
         match parsed {
-            Ok(parsed) => packer.pack(parsed),
+            Ok(parsed) => {
+                let _timed = hz_meter::timed(hz_meter::Kind::Cache);
+                packer.pack(parsed)
+            }
             Err(error) => {
                 tell_failure(&job.file, &error);
                 Vec::new()
             }
         }
     };
-    let rest = |_| hz_codeparser::take_new().unwrap_or_default();
+    let rest = |_| {
+        let scans = hz_codeparser::take_new().unwrap_or_default();
+        let mut bytes = (scans.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(scans);
+        bytes.extend(hz_meter::take());
+        bytes
+    };
     let mut farm = Farm::start(workers, todo.len(), fork, make, work, rest).map_err(|e| Error::Other(e.to_string()))?;
     let (mut failed, mut done) = (0, 0);
     let chunk = (todo.len() / 100).max(1);
-    while let Some(messages) = farm.wait(250) {
+    while let Some(messages) = {
+        let _timed = hz_meter::timed(hz_meter::Kind::Wait);
+        farm.wait(250)
+    } {
         if stop() {
             return Err(Error::Handled);
         }
@@ -239,6 +254,7 @@ fn run_parsers(
                     farm.stop();
                 }
                 Message::Done { worker, job, bytes } => {
+                    let _timed = hz_meter::timed(hz_meter::Kind::Cache);
                     let infos = cache.absorb(worker, &bytes).map_err(|e| Error::Other(e.to_string()))?;
                     results[todo[job]] = Some(infos);
                     done += 1;
@@ -247,7 +263,12 @@ fn run_parsers(
                     }
                 }
                 Message::Rest(bytes) => {
-                    hz_codeparser::absorb(&bytes);
+                    if let Some((length, rest)) = bytes.split_first_chunk::<8>()
+                        && let Some((scans, measured)) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)
+                    {
+                        hz_codeparser::absorb(scans);
+                        hz_meter::absorb(measured);
+                    }
                 }
                 Message::Died { job, status } => {
                     let file = job.map_or("nothing", |n| jobs[todo[n]].file.as_str());
@@ -265,7 +286,10 @@ fn parse_one(config: &Configuration, job: &Job, finalise: &IndexMap<Str, BaseHas
     let request =
         RecipeRequest { file: &job.file, appends: &job.appends, mc: &job.mc, layer: job.layer.as_deref(), only: None };
     let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
-    let infos = hz_parse::recipe_infos(&parsed)?;
+    let infos = {
+        let _timed = hz_meter::timed(hz_meter::Kind::Facts);
+        hz_parse::recipe_infos(&parsed)?
+    };
     finalise[&job.mc].clean()?;
     Ok(ParsedFile {
         mc: job.mc.to_string(),

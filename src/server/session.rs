@@ -4,7 +4,7 @@
 use crate::bridge::{call, fire, number, python, tell, text, texts};
 use crate::lock::{BuildLock, holder};
 use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
-use crate::{Request, Selection, Verb, buildfile, commands, environment, graphs, hashserv, signals};
+use crate::{Request, Selection, Verb, buildfile, commands, environment, graphs, hashserv, profile, signals};
 use hz_data::{DataStore, Origin, SetInfo, Value};
 use hz_events::{Event, Sink, level, log};
 use hz_parse::{
@@ -107,6 +107,10 @@ pub(crate) fn environment() -> IndexMap<String, String> {
 
 /// Runs a command; gives the exit status.
 pub fn run(request: Request) -> i32 {
+    profile::measured(|| run_measured(request))
+}
+
+fn run_measured(request: Request) -> i32 {
     signals::install();
     let universe = request.verb == Verb::Build && request.targets.iter().any(|t| t == "universe");
     let options = Options { quiet: request.quiet, loglevel: request.loglevel, universe, domains: request.domains.clone() };
@@ -301,7 +305,9 @@ impl Session {
             env: caller,
             worker: false,
         };
-        let config = hz_parse::parse_base_configuration(&source, &mut Hooks)?;
+        let config = hz_meter::span(hz_meter::Kind::Configuration, || "configuration".into(), || {
+            hz_parse::parse_base_configuration(&source, &mut Hooks)
+        })?;
         Ok(Session { request, terminal, config, parsed: None, told: 0, hashserv: None, source, _lock: lock })
     }
 

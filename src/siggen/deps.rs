@@ -336,6 +336,7 @@ impl<'a> Walk<'a> {
     }
 
     fn build(&mut self, id: u32) -> Result<Node> {
+        hz_meter::count(hz_meter::Count::Dependency);
         let name = self.names.names[id as usize].clone();
         if let Some(entry) = self.libs.functions.get(&name) {
             let mut deps = Deps::default();
