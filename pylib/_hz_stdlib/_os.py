@@ -107,6 +107,20 @@ def removexattr(path, attribute, *, follow_symlinks=True):
     _hz_utils.removexattr(_place(path), attribute, follow_symlinks)
 
 
+_realpath = os.path.realpath
+
+
+def realpath(filename, *, strict=False):
+    """Python's own, for plain paths made natively: metadata asks for thousands."""
+    if not strict and type(filename) is str and "\0" not in filename:
+        found = _hz_utils.realpath(filename)
+        if found is not None:
+            return found
+    return _realpath(filename, strict=strict)
+
+
+os.path.realpath = realpath
+
 # Flags of statvfs().f_flag, and of setxattr().
 ST_NODEV = 4
 ST_NOEXEC = 8
@@ -123,7 +137,7 @@ XATTR_SIZE_MAX = 65536
 
 _REPLACED = ("stat", "lstat", "fstat")
 for _name, _value in list(globals().items()):
-    if not _name.startswith("_") and _name != "os" and (not hasattr(os, _name) or _name in _REPLACED):
+    if not _name.startswith("_") and _name not in ("os", "realpath") and (not hasattr(os, _name) or _name in _REPLACED):
         setattr(os, _name, _value)
 
 # Who asks what os.stat can do finds ours as able as the one it wraps.

@@ -230,7 +230,9 @@ def __getattr__(name):
         return value
     if not name.startswith("_"):
         try:
-            return importlib.import_module("bb." + name)
+            # From now on it is found at once, also where it is another module's second name.
+            module = globals()[name] = importlib.import_module("bb." + name)
+            return module
         except ModuleNotFoundError as exc:
             if exc.name != "bb." + name:
                 raise

@@ -17,6 +17,7 @@ import traceback
 import types
 
 import _hz_build
+import _hz_data
 import _hz_meta
 import bb
 import bb.event
@@ -782,8 +783,12 @@ def preceedtask(task, with_recrdeptasks, d):
 
 def tasksbetween(task_start, task_end, d):
     """The tasks on the ways from `task_start` to `task_end`, which depends on it."""
-    tasks = [name for name in d.keys() if d.getVarFlag(name, "task")]
-    followers = {name: [other for other in tasks if other != name and name in (d.getVarFlag(other, "deps", False) or [])] for name in tasks}
+    deps = _hz_data.task_deps(d)
+    followers = {name: [] for name in deps}
+    for other, needed in deps.items():
+        for name in needed or ():
+            if name != other and name in followers and other not in followers[name]:
+                followers[name].append(other)
     between = []
 
     def follow(task, way):

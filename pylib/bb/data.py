@@ -98,6 +98,8 @@ def emit_func_python(func, o=sys.__stdout__, d=None):
 
 def inherits_class(klass, d):
     """Has a class been inherited?"""
+    if isinstance(d, _hz_data.Store):
+        return _hz_data.inherits_class(klass, d)
     name = "/%s.bbclass" % klass
     return any(file.endswith(name) for file in d.getVar("__inherit_cache", False) or [])
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 
+import _hz_data
 import _hz_events
 import bb
 import bb.utils
@@ -96,6 +97,12 @@ def _handlers_of(data):
     return data.getVar("__BBHANDLERS_MC") or set()
 
 
+def _registered_with(data, name):
+    if isinstance(data, _hz_data.Store):
+        return _hz_data.set_holds(data, "__BBHANDLERS_MC", name)
+    return name in _handlers_of(data)
+
+
 def _noop(event, d=None):
     pass
 
@@ -125,7 +132,7 @@ def register(name, handler, mask=None, filename=None, lineno=None, data=None):
     """
     name = _qualified(name, data)
     if name in _handlers:
-        if data is not None:
+        if data is not None and not _registered_with(data, name):
             data.setVar("__BBHANDLERS_MC", _handlers_of(data) | {name})
         return AlreadyRegistered
     if handler is None:
@@ -195,7 +202,7 @@ def fire_class_handlers(event, d):
             continue
         if _eventfilter and not _eventfilter(name, handler, event, d):
             continue
-        if d is not None and name not in _handlers_of(d):
+        if d is not None and not _registered_with(d, name):
             continue
         execute_handler(name, handler, event, d)
 
@@ -228,7 +235,9 @@ def fire_ui(event):
         taskpid = getattr(event, "taskpid", worker_pid)
         _hz_events.log(event.levelno, event.name, text, event.process or os.getpid(), taskpid, getattr(event, "fn", None))
     else:
-        _hz_events.emit_ui(_class_name(event), vars(event), getattr(event, "pid", 0) or os.getpid())
+        name = _class_name(event)
+        if _hz_events.wanted(name):
+            _hz_events.emit_ui(name, vars(event), getattr(event, "pid", 0) or os.getpid())
 
 
 def fire_ui_handlers(event, d):

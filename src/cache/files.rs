@@ -79,11 +79,26 @@ impl Checker {
                 e.insert(now)
             }
         };
-        match (now, then) {
-            (FileState::Absent, FileState::Absent) => true,
-            (FileState::Present { sha256: a, .. }, FileState::Present { sha256: b, .. }) => a == b,
-            _ => false,
+        same_content(now, then)
+    }
+
+    /// As [`Self::unchanged`], of a state in a mapped file.
+    pub fn unchanged_since(&mut self, path: &str, then: &ArchivedFileState) -> bool {
+        // Known already: no need to turn the archived state into one of ours.
+        match (self.seen.get(path), then) {
+            (Some(FileState::Absent), ArchivedFileState::Absent) => true,
+            (Some(FileState::Present { sha256: now, .. }), ArchivedFileState::Present { sha256: then, .. }) => now == then,
+            (Some(_), _) => false,
+            (None, then) => rkyv::deserialize::<FileState, rkyv::rancor::Error>(then).is_ok_and(|then| self.unchanged(path, &then)),
         }
+    }
+}
+
+fn same_content(now: &FileState, then: &FileState) -> bool {
+    match (now, then) {
+        (FileState::Absent, FileState::Absent) => true,
+        (FileState::Present { sha256: a, .. }, FileState::Present { sha256: b, .. }) => a == b,
+        _ => false,
     }
 }
 

@@ -9,8 +9,9 @@ mod files;
 mod packed;
 mod recipe;
 mod store;
+mod tables;
 
 pub use files::{FileState, Stamp};
 pub use packed::{Packer, ParsedFile};
-pub use recipe::{RecipeInfo, SiggenInfo, TaskDeps};
+pub use recipe::{RecipeInfo, TaskDeps};
 pub use store::{CacheError, RecipeCache};

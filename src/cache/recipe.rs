@@ -1,7 +1,7 @@
 //! What the rest of a build needs to know of one recipe (or one variant of it) once it is parsed.
 
 use hz_diagnostics::Str;
-use hz_siggen::VarVal;
+use hz_siggen::PackedSignatures;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +54,11 @@ pub struct RecipeInfo {
     pub extradepsfunc: Str,
     /// task -> base hash.
     pub basehashes: IndexMap<Str, Str>,
-    /// Travels and is stored apart from the rest ([`crate::RecipeCache::siggen`]): it is large and rarely read.
+    /// What sigdata files show, as numbers of the process that parsed the recipe. Travels and is stored
+    /// apart from the rest ([`crate::RecipeCache::siggen`]): it is large and rarely read.
     #[rkyv(with = rkyv::with::Skip)]
-    pub siggen: SiggenInfo,
+    #[serde(skip)]
+    pub siggen: PackedSignatures,
 }
 
 /// `_task_deps`: what flags say about tasks.
@@ -69,15 +71,4 @@ pub struct TaskDeps {
     /// `rdeptask`, `recrdeptask`, `recideptask`, `nostamp`, `fakeroot`, `noexec`, `umask`,
     /// `cleandirs` and whatever else the reference records there.
     pub flags: IndexMap<Str, IndexMap<Str, Str>>,
-}
-
-/// What sigdata files show about base hashes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SiggenInfo {
-    /// variable -> names it depends on, sorted.
-    pub gendeps: IndexMap<Str, Vec<Str>>,
-    /// variable -> what entered the hash.
-    pub varvals: IndexMap<Str, VarVal>,
-    /// task -> variables of its closure, sorted.
-    pub taskdeps: IndexMap<Str, Vec<Str>>,
 }

@@ -1,17 +1,19 @@
 //! The cache file: a header, a checksum and one archive, replaced as a whole.
 
 use crate::files::{Checker, FileState};
-use crate::packed::{NONE, Numbering, OTHER, PackedFile, PackedSiggen, Packet, Tables};
-use crate::recipe::{RecipeInfo, SiggenInfo};
+use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
+use crate::recipe::RecipeInfo;
+use crate::tables::{Numbering, Tables};
 use hz_diagnostics::Str;
-use rustc_hash::FxHashMap;
+use hz_siggen::{PackedSignatures, RecipeSignatures};
+use indexmap::IndexMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Bumped whenever the archived types change.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 const MAGIC: &[u8; 8] = b"hzrecipe";
 /// Magic, layout, padding to 16, checksum; the archive behind it stays aligned.
 const HEADER: usize = 16 + 32;
@@ -32,23 +34,57 @@ struct Archive {
     files: Vec<PackedFile>,
 }
 
-/// Which packed record a recipe's signature data is in.
+/// The file of an earlier run, mapped.
+struct Mapped(memmap2::Mmap);
+
+impl Mapped {
+    fn open(path: &Path, key: &str) -> Option<Mapped> {
+        let file = std::fs::File::open(path).ok()?;
+        // SAFETY: the file is only ever replaced by rename, never written in place.
+        let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
+        if map.len() < HEADER || &map[..8] != MAGIC || map[8..12] != LAYOUT.to_le_bytes() {
+            return None;
+        }
+        if Sha256::digest(&map[HEADER..]).as_slice() != &map[16..HEADER] {
+            return None;
+        }
+        let mapped = Mapped(map);
+        (mapped.archive().key.as_str() == key).then_some(mapped)
+    }
+
+    fn archive(&self) -> &ArchivedArchive {
+        // SAFETY: the checksum says these are the bytes this layout version wrote, and HEADER keeps
+        // the archive aligned to 16 in a page-aligned map.
+        unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.0[HEADER..]) }
+    }
+
+    fn file(&self, n: usize) -> Option<PackedFile> {
+        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(&self.archive().files[n]).ok()
+    }
+}
+
+/// Where a recipe's signatures are.
 #[derive(Clone, Copy)]
-struct Slot {
-    file: usize,
-    info: usize,
+enum Slot {
+    /// In the mapped file: number of the recipe file, of the variant.
+    Old(usize, usize),
+    New(usize, usize),
 }
 
 /// All known recipes of this run: what the file held and still is valid, and what was parsed anew.
 pub struct RecipeCache {
     path: PathBuf,
     key: String,
-    tables: Tables,
-    shared: Vec<Option<Str>>,
-    numbering: Numbering,
-    old: FxHashMap<(String, String), PackedFile>,
+    old: Option<Mapped>,
+    /// Recipe files of the mapped file by multiconfig and path, until they are taken.
+    untaken: FxHashMap<(Str, Str), usize>,
+    /// Those taken.
+    kept: Vec<usize>,
+    held: usize,
     checker: Checker,
-    files: Vec<PackedFile>,
+    /// What was parsed, with numbers of `numbering`.
+    numbering: Numbering,
+    fresh: Vec<PackedFile>,
     slots: FxHashMap<Str, Slot>,
     /// Numbers of each parsing process in ours.
     workers: FxHashMap<usize, Translation>,
@@ -59,54 +95,31 @@ pub struct RecipeCache {
 struct Translation {
     texts: Vec<u32>,
     lists: Vec<u32>,
-    files: Vec<u32>,
-}
-
-fn read(path: &Path, key: &str) -> Option<Archive> {
-    let file = std::fs::File::open(path).ok()?;
-    // SAFETY: the file is only ever replaced by rename, never written in place.
-    let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
-    if map.len() < HEADER || &map[..8] != MAGIC || map[8..12] != LAYOUT.to_le_bytes() {
-        return None;
-    }
-    let body = &map[HEADER..];
-    if Sha256::digest(body).as_slice() != &map[16..HEADER] {
-        return None;
-    }
-    // SAFETY: the checksum says these are the bytes this layout version wrote, and HEADER keeps
-    // the archive aligned to 16 in a page-aligned map.
-    let archived = unsafe { rkyv::access_unchecked::<ArchivedArchive>(body) };
-    if archived.key.as_str() != key {
-        return None;
-    }
-    rkyv::deserialize::<Archive, rkyv::rancor::Error>(archived).ok()
 }
 
 impl RecipeCache {
     /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `key`
     /// stands for the configuration everything was parsed with.
     pub fn open(path: &Path, key: &str) -> RecipeCache {
-        let archive = read(path, key).unwrap_or_default();
-        let mut numbering = Numbering::default();
-        for text in &archive.tables.texts {
-            numbering.text(&Str::from(text.as_str()));
+        let old = Mapped::open(path, key);
+        let mut untaken = FxHashMap::default();
+        let mut held = 0;
+        if let Some(old) = &old {
+            for (n, file) in old.archive().files.iter().enumerate() {
+                held += file.infos.len();
+                untaken.insert((file.mc.as_str().into(), file.path.as_str().into()), n);
+            }
         }
-        for list in &archive.tables.lists {
-            numbering.list(list.clone());
-        }
-        for (file, state) in &archive.tables.files {
-            numbering.file(file, || state.clone());
-        }
-        numbering.fresh = Tables::default();
         RecipeCache {
             path: path.to_path_buf(),
             key: key.to_string(),
-            shared: vec![None; archive.tables.texts.len()],
-            tables: archive.tables,
-            numbering,
-            old: archive.files.into_iter().map(|f| ((f.mc.clone(), f.path.clone()), f)).collect(),
+            old,
+            untaken,
+            kept: Vec::new(),
+            held,
             checker: Checker::default(),
-            files: Vec::new(),
+            numbering: Numbering::default(),
+            fresh: Vec::new(),
             slots: FxHashMap::default(),
             workers: FxHashMap::default(),
             changed: false,
@@ -115,7 +128,7 @@ impl RecipeCache {
 
     /// Number of recipes (variants included) the file holds.
     pub fn len(&self) -> usize {
-        self.old.values().map(|f| f.infos.len()).sum()
+        self.held
     }
 
     pub fn is_empty(&self) -> bool {
@@ -124,94 +137,82 @@ impl RecipeCache {
 
     /// The recipes of a file if nothing they were made from has changed and the same appends apply.
     pub fn take(&mut self, mc: &str, path: &str, appends: &[String]) -> Option<Vec<RecipeInfo>> {
-        let file = self.old.remove(&(mc.to_string(), path.to_string()))?;
+        let n = self.untaken.remove(&(mc.into(), path.into()))?;
+        let old = self.old.as_ref()?;
+        let (archive, file): (_, &ArchivedPackedFile) = (old.archive(), &old.archive().files[n]);
         let fresh = !file.nocache
-            && file.appends == appends
+            && file.appends.iter().map(|a| a.as_str()).eq(appends.iter().map(String::as_str))
             && file.depends.iter().all(|n| {
-                let (path, state) = &self.tables.files[*n as usize];
-                self.checker.unchanged(path, state)
+                let entry = &archive.tables.files[n.to_native() as usize];
+                self.checker.unchanged_since(entry.0.as_str(), &entry.1)
             });
-        if !fresh {
+        let infos = if fresh { rkyv::deserialize::<Vec<RecipeInfo>, rkyv::rancor::Error>(&file.infos).ok() } else { None };
+        let Some(infos) = infos else {
             self.changed = true;
             return None;
+        };
+        for (at, info) in infos.iter().enumerate() {
+            self.slots.insert(info.mcfn.clone(), Slot::Old(n, at));
         }
-        let infos = file.infos.clone();
-        self.keep(file);
+        self.kept.push(n);
         Some(infos)
-    }
-
-    fn keep(&mut self, file: PackedFile) {
-        for (n, info) in file.infos.iter().enumerate() {
-            self.slots.insert(info.mcfn.clone(), Slot { file: self.files.len(), info: n });
-        }
-        self.files.push(file);
     }
 
     /// Takes a packet of parsing process `worker` (any number that tells them apart).
     pub fn absorb(&mut self, worker: usize, bytes: &[u8]) -> Result<Vec<RecipeInfo>, CacheError> {
         let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
-        let packet: Packet = {
-            // SAFETY: packets come from our own forked processes, framed by the caller, made by
-            // `Packer::pack` of this very binary.
-            let archived = unsafe { rkyv::access_unchecked::<<Packet as rkyv::Archive>::Archived>(&aligned) };
-            rkyv::deserialize::<Packet, rkyv::rancor::Error>(archived).map_err(|e| CacheError::Packet(e.to_string()))?
-        };
+        // SAFETY: packets come from our own forked processes, framed by the caller, made by
+        // `Packer::pack` of this very binary.
+        let packet = unsafe { rkyv::access_unchecked::<<Packet as rkyv::Archive>::Archived>(&aligned) };
         let known = self.workers.entry(worker).or_default();
-        for text in packet.new.texts {
-            known.texts.push(self.numbering.text(&Str::from(text)));
+        let (texts, lists) = packet.new.counts();
+        for n in 0..texts {
+            known.texts.push(self.numbering.text(packet.new.text(n)));
         }
-        let mut path_state = FxHashMap::default();
-        for (path, state) in packet.new.files {
-            known.files.push(self.numbering.file(&path, || state.clone()));
-            path_state.insert(path, state);
+        let mut translated = Vec::new();
+        for n in 0..lists {
+            translated.clear();
+            translated.extend(packet.new.list(n).map(|text| known.texts[text as usize]));
+            known.lists.push(self.numbering.list(&translated));
         }
-        let mut file = packet.file;
-        for list in packet.new.lists {
-            let list = list.iter().map(|x| known.texts[*x as usize]).collect();
-            known.lists.push(self.numbering.list(list));
-        }
+        let unreadable = |e: rkyv::rancor::Error| CacheError::Packet(e.to_string());
+        let mut file = rkyv::deserialize::<PackedFile, _>(&packet.file).map_err(unreadable)?;
         for siggen in &mut file.siggen {
-            siggen.renumber(&known.texts, &known.lists);
+            siggen.renumber(|n| known.texts[n as usize], |n| known.lists[n as usize]);
         }
-        for n in &mut file.depends {
-            *n = known.files[*n as usize];
-        }
-        let fresh = std::mem::take(&mut self.numbering.fresh);
-        self.shared.resize(self.shared.len() + fresh.texts.len(), None);
-        self.tables.texts.extend(fresh.texts);
-        self.tables.lists.extend(fresh.lists);
-        self.tables.files.extend(fresh.files);
-        // A file known from an older run is what it is now.
-        for (path, state) in path_state {
-            let n = self.numbering.file(&path, || FileState::Absent);
-            self.tables.files[n as usize].1 = state;
-        }
+        let states = rkyv::deserialize::<Vec<(String, FileState)>, _>(&packet.new.files).map_err(unreadable)?;
+        file.depends = states.into_iter().map(|(path, state)| self.numbering.file(&path, state)).collect();
         self.changed = true;
         let infos = file.infos.clone();
-        self.keep(file);
+        for (at, info) in infos.iter().enumerate() {
+            self.slots.insert(info.mcfn.clone(), Slot::New(self.fresh.len(), at));
+        }
+        self.fresh.push(file);
         Ok(infos)
     }
 
-    /// What sigdata files show of a recipe's base hashes.
-    pub fn siggen(&mut self, mcfn: &str) -> Option<SiggenInfo> {
-        let slot = *self.slots.get(mcfn)?;
-        let packed: PackedSiggen = self.files[slot.file].siggen[slot.info].clone();
-        let (texts, lists) = (&self.tables.texts, &self.tables.lists);
-        let shared = std::cell::RefCell::new(&mut self.shared);
-        let text = |n: u32| {
-            shared.borrow_mut()[n as usize].get_or_insert_with(|| Arc::from(texts[n as usize].as_str())).clone()
-        };
-        Some(packed.unpack(text, |n| lists[n as usize].clone()))
+    /// What sigdata files show of a recipe's base hashes, without the hashes.
+    pub fn siggen(&self, mcfn: &str) -> Option<RecipeSignatures> {
+        let none = IndexMap::new();
+        match *self.slots.get(mcfn)? {
+            Slot::New(file, at) => Some(self.fresh[file].siggen[at].unpack(none, &self.numbering.tables)),
+            Slot::Old(file, at) => {
+                let archive = self.old.as_ref()?.archive();
+                let packed = &archive.files[file].siggen[at];
+                let packed = rkyv::deserialize::<PackedSignatures, rkyv::rancor::Error>(packed).ok()?;
+                Some(packed.unpack(none, &archive.tables))
+            }
+        }
     }
 
     /// Writes the file if anything changed; what was neither taken nor absorbed is dropped.
     pub fn save(&mut self) -> Result<(), CacheError> {
-        if !self.changed && self.old.is_empty() {
+        if !self.changed && self.untaken.is_empty() {
             return Ok(());
         }
         let failed = |source: std::io::Error| CacheError::Write { path: self.path.clone(), source };
-        let archive = self.compact();
+        let archive = self.collect();
         let body = rkyv::to_bytes::<rkyv::rancor::Error>(&archive).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
         let dir = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(dir).map_err(failed)?;
@@ -226,56 +227,91 @@ impl RecipeCache {
         Ok(())
     }
 
-    /// The tables with only what the kept recipes use, so that edits do not grow the file for ever.
-    fn compact(&self) -> Archive {
-        let mut n = Numbering::default();
-        let mut files = self.files.clone();
-        let mut list_of = FxHashMap::default();
-        for file in &mut files {
-            for siggen in &mut file.siggen {
-                let text = |n: &mut Numbering, x: u32| n.text(&Str::from(self.tables.texts[x as usize].as_str()));
-                for (name, list) in siggen.gendeps.iter_mut().chain(siggen.taskdeps.iter_mut()) {
-                    *name = text(&mut n, *name);
-                    *list = match list_of.get(list) {
-                        Some(known) => *known,
-                        None => {
-                            let texts = self.tables.lists[*list as usize].iter().map(|x| text(&mut n, *x)).collect();
-                            let new = n.list(texts);
-                            list_of.insert(*list, new);
-                            new
-                        }
-                    };
-                }
-                for (name, value) in &mut siggen.varvals {
-                    *name = text(&mut n, *name);
-                    if *value != NONE {
-                        *value = text(&mut n, *value & !OTHER) | (*value & OTHER);
-                    }
-                }
-            }
-            for x in &mut file.depends {
-                let (path, state) = &self.tables.files[*x as usize];
-                *x = n.file(path, || state.clone());
-            }
-        }
-        Archive { key: self.key.clone(), tables: n.fresh, files }
+    /// Everything that is known now, in one set of tables. What the mapped file holds keeps its numbers
+    /// as long as most of it still is in use; else only what is in use goes on, so that edits do not
+    /// let the file grow for ever.
+    fn collect(&self) -> Archive {
+        let mut files = Vec::new();
+        let fresh = self.fresh.clone();
+        let Some(old) = &self.old else {
+            files.extend(fresh);
+            return Archive { key: self.key.clone(), tables: self.numbering.tables.clone(), files };
+        };
+        let kept: Vec<PackedFile> = self.kept.iter().filter_map(|n| old.file(*n)).collect();
+        let tables = rkyv::deserialize::<Tables, rkyv::rancor::Error>(&old.archive().tables).unwrap_or_default();
+        let mut into = if self.kept.len() * 2 > old.archive().files.len() && !crowded(&tables, &kept) {
+            files.extend(kept);
+            Numbering::new(tables)
+        } else {
+            let mut into = Numbering::default();
+            renumbered(kept, &tables, &mut into, &mut files);
+            into
+        };
+        renumbered(fresh, &self.numbering.tables, &mut into, &mut files);
+        Archive { key: self.key.clone(), tables: into.tables, files }
     }
+}
+
+/// Is more than half of the tables no longer named by anybody?
+fn crowded(tables: &Tables, files: &[PackedFile]) -> bool {
+    let mut named: FxHashSet<u32> = FxHashSet::default();
+    for (_, list) in files.iter().flat_map(|f| &f.siggen).flat_map(|s| &s.gendeps) {
+        named.insert(*list);
+    }
+    named.len() * 2 < tables.lists.len()
+}
+
+/// Moves recipe files from one set of tables to another.
+fn renumbered(mut from: Vec<PackedFile>, tables: &Tables, into: &mut Numbering, files: &mut Vec<PackedFile>) {
+    let mut texts: FxHashMap<u32, u32> = FxHashMap::default();
+    let mut lists: FxHashMap<u32, u32> = FxHashMap::default();
+    for file in &mut from {
+        for siggen in &mut file.siggen {
+            let cell = std::cell::RefCell::new((&mut *into, &mut texts));
+            let text = |n: u32| {
+                let (into, texts) = &mut *cell.borrow_mut();
+                *texts.entry(n).or_insert_with(|| into.text(tables.text(n)))
+            };
+            let lists = std::cell::RefCell::new(&mut lists);
+            siggen.renumber(text, |n| {
+                if let Some(known) = lists.borrow().get(&n) {
+                    return *known;
+                }
+                let list: Vec<u32> = tables.lists.get(n).iter().map(|n| text(*n)).collect();
+                let new = cell.borrow_mut().0.list(&list);
+                lists.borrow_mut().insert(n, new);
+                new
+            });
+        }
+        for n in &mut file.depends {
+            let (path, state) = &tables.files[*n as usize];
+            *n = into.file(path, state.clone());
+        }
+    }
+    files.append(&mut from);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hz_siggen::VarVal;
     use crate::packed::{Packer, ParsedFile};
+    use hz_siggen::VarVal;
+    use hz_siggen::packed::with_interner;
+
+    fn signatures() -> RecipeSignatures {
+        let mut found = RecipeSignatures::default();
+        found.gendeps.insert("do_x".into(), vec!["A".into(), "B".into()]);
+        found.taskdeps.insert("do_x".into(), vec!["A".into()]);
+        found.varvals.insert("A".into(), VarVal::Str("1".into()));
+        found.varvals.insert("A[func]".into(), VarVal::Int(1));
+        found.varvals.insert("B".into(), VarVal::None);
+        found
+    }
 
     fn parsed(path: &Path, pn: &str) -> ParsedFile {
         let mut info = RecipeInfo { mcfn: path.to_str().unwrap().into(), pn: pn.into(), ..Default::default() };
         info.depends = vec!["a".into(), "b".into()];
-        info.siggen.gendeps.insert("do_x".into(), vec!["A".into(), "B".into()]);
-        info.siggen.taskdeps.insert("do_x".into(), vec!["A".into()]);
-        info.siggen.varvals.insert("A".into(), VarVal::Str("1".into()));
-        info.siggen.varvals.insert("A[func]".into(), VarVal::Int(1));
-        info.siggen.varvals.insert("B".into(), VarVal::None);
+        info.siggen = with_interner(|tables| PackedSignatures::pack(&signatures(), tables));
         ParsedFile {
             mc: String::new(),
             path: path.to_str().unwrap().into(),
@@ -301,7 +337,7 @@ mod tests {
         assert_eq!(cache.absorb(0, &p1).unwrap()[0].pn.as_ref(), "one");
         assert_eq!(cache.absorb(1, &p2).unwrap()[0].depends.len(), 2);
         let siggen = cache.siggen(two.to_str().unwrap()).unwrap();
-        assert_eq!(siggen, parsed(&two, "two").infos[0].siggen);
+        assert_eq!(siggen, signatures());
         cache.save().unwrap();
 
         let mut again = RecipeCache::open(&file, "k");

@@ -1,6 +1,7 @@
 //! Expansion of `${NAME}` and `${@expression}` in text.
 
 use crate::error::type_name;
+use crate::cache::Reads;
 use crate::pmap::hash_name;
 use crate::read::Quick;
 use crate::store::{Ctx, State};
@@ -192,7 +193,10 @@ impl<'a> Ctx<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let value = self.store.0.runtime.eval_inline(self.store, code.trim_matches(text::is_space), name)?;
+        let (value, seen) = self.store.0.runtime.eval_seen(self.store, code.trim_matches(text::is_space), name)?;
+        if !seen {
+            self.st.borrow().reads.set(Reads::ALL);
+        }
         match scan_error {
             Some(error) => Err(error),
             None => Ok(value.to_text()),

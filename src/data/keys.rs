@@ -32,6 +32,21 @@ impl DataStore {
         self.locked(|ctx| ctx.names(|_, _| true))
     }
 
+    /// Is the name one of [`Self::keys`]?
+    pub fn has_key(&self, name: &str) -> bool {
+        let hash = hash_name(name);
+        self.locked(|ctx| {
+            let Some(var) = ctx.st.borrow().vars.get(hash, name).cloned() else { return false };
+            // Where OVERRIDES cannot be read, whoever reads it next will be told.
+            var.exists() || (var.variants.is_some() && ctx.overrides().is_ok_and(|overrides| is_key(&var, &overrides)))
+        })
+    }
+
+    /// Of [`Self::keys`] those that have the flag set, whatever to.
+    pub fn keys_with_flag(&self, flag: &str) -> Result<Vec<Str>> {
+        self.locked(|ctx| ctx.names(|_, var| var.flag(flag).is_some()))
+    }
+
     /// The names written in this very store since it was made or copied.
     pub fn local_keys(&self) -> Vec<Str> {
         self.locked(|ctx| {

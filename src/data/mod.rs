@@ -6,6 +6,7 @@
 //! written.
 
 pub mod emit;
+mod cache;
 mod depth;
 mod error;
 mod expand;
@@ -29,6 +30,7 @@ pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
+pub use read::Flags;
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
 pub use value::{Object, StoreObject, Value};
@@ -129,7 +131,7 @@ impl DataStore {
     }
     /// An independent store with the same contents; shares everything until one of them writes.
     pub fn create_copy(&self) -> DataStore {
-        let state = self.locked(|ctx| ctx.st.borrow().copy());
+        let state = self.locked(|ctx| ctx.st.borrow_mut().copy());
         DataStore::from_state(self.runtime(), state)
     }
     /// Tells stores apart while they live; a name for what `same` compares.

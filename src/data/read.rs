@@ -1,5 +1,6 @@
 //! Reading: which value a name has now, its flags, and what reading it touched.
 
+use crate::cache::Reads;
 use crate::error::type_name;
 use crate::expand::Refs;
 use crate::pmap::hash_name;
@@ -87,8 +88,10 @@ impl State {
         if let Some(cached) = self.cached(hash, name)
             && (!collecting || cached.full.is_some())
         {
+            self.note_reads(&cached.reads);
             return Quick::Value(some(cached.value.as_ref()));
         }
+        self.note_read(hash);
         let Some(var) = self.vars.get(hash, name) else { return Quick::Value(None) };
         if var.dollar || var.variants.is_some() || var.has_operations() || !self.filters.is_empty() {
             return Quick::Slow;
@@ -106,6 +109,7 @@ impl<'a> Ctx<'a> {
             if let Some(cached) = st.cached(hash, name)
                 && (st.collecting == 0 || cached.full.is_some())
             {
+                st.note_reads(&cached.reads);
                 return Ok(some(cached.value.as_ref()).cloned());
             }
         }
@@ -125,7 +129,15 @@ impl<'a> Ctx<'a> {
 
     /// The value with operations applied, not expanded.
     fn raw_content(&self, name: &str, hash: u64, read: Read) -> Result<Raw> {
-        let Some(var) = self.st.borrow().vars.get(hash, name).cloned() else { return Ok(Raw::default()) };
+        let found = {
+            let st = self.st.borrow();
+            st.note_read(hash);
+            st.vars.get(hash, name).cloned()
+        };
+        let Some(var) = found else { return Ok(Raw::default()) };
+        if var.variants.is_some() || var.operations.iter().flatten().flat_map(|list| list.iter()).any(|op| op.condition.is_some()) {
+            self.st.borrow().note_overrides();
+        }
         let mut raw = Raw::default();
         if !read.parsing
             && let Some(variants) = &var.variants
@@ -169,7 +181,12 @@ impl<'a> Ctx<'a> {
     fn variant_content(&self, variant: &Str) -> Result<Raw> {
         let hash = hash_name(variant);
         let on_behalf = |value, carried| Raw { value, carried, origin: Some(variant.clone()), mixed: false };
-        if let Some(full) = self.st.borrow().cached(hash, variant).and_then(|c| c.full.clone()) {
+        let known = {
+            let st = self.st.borrow();
+            let cached = st.cached(hash, variant).filter(|cached| cached.full.is_some());
+            cached.inspect(|cached| st.note_reads(&cached.reads)).and_then(|cached| cached.full.clone())
+        };
+        if let Some(full) = known {
             return Ok(on_behalf(full.unexpanded.clone(), full.removes.iter().cloned().collect()));
         }
         let raw = self.raw_content(variant, hash, RAW)?;
@@ -194,10 +211,39 @@ impl<'a> Ctx<'a> {
     /// for removes). The result is cached.
     fn full_content(&self, name: &str, hash: u64, read: Read, collect: bool) -> Result<Outcome> {
         hz_meter::count(hz_meter::Count::Lookup);
+        let (outcome, mut reads) = self.seen(|| self.make_content(name, hash, read, collect));
+        let outcome = outcome?;
+        if !read.noweakdefault {
+            let mut st = self.st.borrow_mut();
+            if read.parsing || st.filters.contains_key(base_name(name)) {
+                // Another kind of read would have made another value.
+                reads = Reads::ALL;
+                st.reads.set(reads);
+            }
+            let known = st.vars.get(hash, name).map(|var| var.name.clone());
+            if let Some(known) = known {
+                st.cache.put(hash, known, outcome.value.clone(), outcome.full.clone(), reads);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Runs `work` and gives, beside its result, what it read of the store; who goes on depends on
+    /// that, too.
+    fn seen<T>(&self, work: impl FnOnce() -> T) -> (T, Reads) {
+        let before = self.st.borrow().reads.replace(Reads::NONE);
+        let result = work();
+        let st = self.st.borrow();
+        let reads = st.reads.replace(before);
+        st.note_reads(&reads);
+        (result, reads)
+    }
+
+    fn make_content(&self, name: &str, hash: u64, read: Read, collect: bool) -> Result<Outcome> {
         let earlier = {
             let st = self.st.borrow();
             let cached = if read.noweakdefault { None } else { st.cached(hash, name) };
-            cached.map(|cached| (st.generation, cached.value.clone()))
+            cached.map(|cached| (st.cache.generation(), cached.value.clone()))
         };
         let Raw { value: raw, carried, origin, mixed } = self.raw_content(name, hash, read)?;
         if mixed && let Some(origin) = &origin {
@@ -257,7 +303,7 @@ impl<'a> Ctx<'a> {
         }
 
         if let Some((generation, earlier)) = earlier
-            && generation == self.st.borrow().generation
+            && generation == self.st.borrow().cache.generation()
         {
             // Somebody has read it before, without references: the value stays the one they saw.
             value = earlier;
@@ -267,13 +313,6 @@ impl<'a> Ctx<'a> {
             let mut expansion = refs.into_expansion(value.clone(), raw.clone());
             expansion.removes = hits.iter().cloned().collect();
             full = Some(Arc::new(expansion));
-        }
-        if !read.noweakdefault {
-            let mut st = self.st.borrow_mut();
-            let known = st.vars.get(hash, name).map(|var| var.name.clone());
-            if let Some(known) = known {
-                st.put_cache(hash, known, value.clone(), full.clone());
-            }
         }
         Ok(Outcome { raw, value, removes: hits, full })
     }
@@ -297,6 +336,12 @@ impl<'a> Ctx<'a> {
         // After an error whatever was found last stays (nothing, if the first read failed), until a
         // variable OVERRIDES depends on is written: the error is told once.
         st.in_override = false;
+        if result.is_err() {
+            st.cache.settling = false;
+            st.cache.overrides_known = true;
+            st.cache.forget();
+            st.last_overrides = None;
+        }
         drop(st);
         result
     }
@@ -309,12 +354,14 @@ impl<'a> Ctx<'a> {
             Ok(value.filter(Value::is_true).map_or_else(|| "".into(), |value| value.to_text()))
         };
         let mut tried = Vec::new();
-        for _ in 0..5 {
+        for round in 0..5 {
             {
                 // Reading OVERRIDES may come back here: nothing is active meanwhile.
                 let mut st = self.st.borrow_mut();
                 st.in_override = true;
                 st.overrides = Some(Arc::default());
+                st.cache.overrides_known = true;
+                st.cache.settling = round == 0;
             }
             let text = read()?;
             let overrides = Arc::new(Overrides::new(&text));
@@ -322,13 +369,24 @@ impl<'a> Ctx<'a> {
                 let mut st = self.st.borrow_mut();
                 st.overrides = Some(overrides.clone());
                 st.in_override = false;
-                st.forget_expansions();
+                st.cache.settling = false;
+                if round > 0 {
+                    st.cache.forget();
+                } else if st.last_overrides.as_ref().is_none_or(|last| last.list != overrides.list) {
+                    st.cache.touch_overrides();
+                }
+                st.last_overrides = Some(overrides.clone());
             }
             let again = read()?;
             if again == text {
                 return Ok(overrides);
             }
-            self.st.borrow_mut().overrides = Some(Arc::new(Overrides::new(&again)));
+            {
+                let mut st = self.st.borrow_mut();
+                st.overrides = Some(Arc::new(Overrides::new(&again)));
+                // What is kept was made with others.
+                st.last_overrides = None;
+            }
             let list: Vec<Value> = overrides.list.iter().cloned().map(Value::Str).collect();
             tried.push(Value::List(Arc::new(list)).repr());
         }
@@ -341,6 +399,7 @@ impl<'a> Ctx<'a> {
     /// `VAR[flag]`, from the cache or expanded now.
     fn flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> {
         hz_meter::count(hz_meter::Count::Lookup);
+        self.st.borrow().note_read(hash_name(name));
         let Some(value) = self.flag_value(name, flag, read.noweakdefault) else { return Ok(None) };
         let source = match value {
             Value::Str(source) if read.expand && text::has_expansion(&source) => source,
@@ -348,14 +407,18 @@ impl<'a> Ctx<'a> {
         };
         let cache_name = format!("{name}[{flag}]");
         let hash = hash_name(&cache_name);
-        if !read.noweakdefault
-            && let Some(cached) = self.st.borrow().cached(hash, &cache_name)
-        {
-            return Ok(cached.value.clone());
-        }
-        let value = Value::Str(self.expand_text(&source, &cache_name, None)?);
         if !read.noweakdefault {
-            self.st.borrow_mut().put_cache(hash, cache_name.into(), Some(value.clone()), None);
+            let st = self.st.borrow();
+            if let Some(cached) = st.cached(hash, &cache_name) {
+                st.note_reads(&cached.reads);
+                return Ok(cached.value.clone());
+            }
+        }
+        let (value, mut reads) = self.seen(|| self.expand_text(&source, &cache_name, None));
+        let value = Value::Str(value?);
+        if !read.noweakdefault {
+            reads.add_name(hash_name(name));
+            self.st.borrow_mut().cache.put(hash, cache_name.into(), Some(value.clone()), None, reads);
         }
         Ok(Some(value))
     }
@@ -372,14 +435,22 @@ impl<'a> Ctx<'a> {
             _ => var.flag(flag),
         };
         let value = value.or_else(|| {
-            let weak = || var.flags.iter().find(|(n, _)| n.strip_prefix("_defaultval_flag_") == Some(flag));
+            let weak = || var.flags.iter().find(|(n, _)| n.strip_prefix(WEAK_FLAG) == Some(flag));
             if noweakdefault { None } else { weak().map(|(_, value)| value) }
         });
         some(value).cloned()
     }
 
+    fn known_with_refs(&self, hash: u64, name: &str) -> Option<Arc<Expansion>> {
+        let st = self.st.borrow();
+        let cached = st.cached(hash, name).filter(|cached| cached.full.is_some())?;
+        st.note_reads(&cached.reads);
+        cached.full.clone()
+    }
+
     fn read_with_refs(&self, name: &str, flag: &str, read: Read) -> Result<Arc<Expansion>> {
         if flag != "_content" {
+            self.st.borrow().note_read(hash_name(name));
             let value = self.flag_value(name, flag, read.noweakdefault);
             let Some(Value::Str(source)) = &value else {
                 return Ok(Arc::new(Refs::default().into_expansion(value.clone(), value)));
@@ -387,21 +458,23 @@ impl<'a> Ctx<'a> {
             let cache_name: Str = format!("{name}[{flag}]").into();
             let hash = hash_name(&cache_name);
             if !read.noweakdefault
-                && let Some(full) = self.st.borrow().cached(hash, &cache_name).and_then(|c| c.full.clone())
+                && let Some(full) = self.known_with_refs(hash, &cache_name)
             {
                 return Ok(full);
             }
             let mut refs = Refs::default();
-            let expanded = Value::Str(self.expand_text(source, &cache_name, Some(&mut refs))?);
+            let (expanded, mut reads) = self.seen(|| self.expand_text(source, &cache_name, Some(&mut refs)));
+            let expanded = Value::Str(expanded?);
             let full = Arc::new(refs.into_expansion(Some(expanded.clone()), value));
             if !read.noweakdefault {
-                self.st.borrow_mut().put_cache(hash, cache_name, Some(expanded), Some(full.clone()));
+                reads.add_name(hash_name(name));
+                self.st.borrow_mut().cache.put(hash, cache_name, Some(expanded), Some(full.clone()), reads);
             }
             return Ok(full);
         }
         let hash = hash_name(name);
         if !read.noweakdefault
-            && let Some(full) = self.st.borrow().cached(hash, name).and_then(|c| c.full.clone())
+            && let Some(full) = self.known_with_refs(hash, name)
         {
             return Ok(full);
         }
@@ -586,7 +659,7 @@ impl DataStore {
             for (flag, value) in &var.flags {
                 if internal {
                     flags.insert(flag.clone(), value.clone());
-                } else if let Some(weak) = flag.strip_prefix("_defaultval_flag_") {
+                } else if let Some(weak) = flag.strip_prefix(WEAK_FLAG) {
                     if var.flag(weak).is_none() {
                         flags.insert(weak.into(), value.clone());
                     }
@@ -646,6 +719,69 @@ impl DataStore {
     /// OVERRIDES split, in order; `need_overrides`.
     pub fn overrides(&self) -> Result<Vec<Str>> {
         self.locked(|ctx| Ok(ctx.overrides()?.list.clone()))
+    }
+}
+
+/// The flags of a variable as they are now, some of them expanded.
+pub struct Flags {
+    var: Option<Arc<Var>>,
+    expanded: Vec<(&'static str, Value)>,
+}
+
+impl Flags {
+    /// A flag; weak defaults count where there is none.
+    pub fn get(&self, flag: &str) -> Option<&Value> {
+        let var = self.var.as_ref()?;
+        if let Some((_, value)) = self.expanded.iter().find(|(known, _)| *known == flag) {
+            return Some(value);
+        }
+        stored_flag(var, flag)
+    }
+
+    /// The names of the flags, those left out that are the store's own.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.var.iter().flat_map(|var| {
+            var.flags.iter().filter_map(|(flag, _)| match flag.strip_prefix(WEAK_FLAG) {
+                Some(weak) => var.flag(weak).is_none().then_some(weak),
+                None => (!flag.starts_with(['_', ':'])).then_some(&**flag),
+            })
+        })
+    }
+}
+
+/// The flag that holds the weak default of another.
+const WEAK_FLAG: &str = "_defaultval_flag_";
+
+fn stored_flag<'v>(var: &'v Var, flag: &str) -> Option<&'v Value> {
+    if var.flags.is_empty() {
+        return None;
+    }
+    var.flag(flag).or_else(|| var.flags.iter().find(|(name, _)| name.strip_prefix(WEAK_FLAG) == Some(flag)).map(|(_, value)| value))
+}
+
+impl DataStore {
+    /// What [`Self::get_flags`] gives without internal flags, without a copy. `expand` are the flags
+    /// to expand.
+    pub fn flags_view(&self, name: &str, expand: &[&'static str]) -> Result<Flags> {
+        self.locked(|ctx| {
+            let hash = hash_name(name);
+            let var = {
+                let st = ctx.st.borrow();
+                st.note_read(hash);
+                st.vars.get(hash, name).cloned()
+            };
+            let mut expanded = Vec::new();
+            if let Some(var) = var.as_ref().filter(|var| !var.flags.is_empty()) {
+                for flag in expand {
+                    if let Some(Value::Str(source)) = stored_flag(var, flag)
+                        && text::has_expansion(source)
+                    {
+                        expanded.push((*flag, Value::Str(ctx.expand_text(source, &format!("{name}[{flag}]"), None)?)));
+                    }
+                }
+            }
+            Ok(Flags { var, expanded })
+        })
     }
 }
 

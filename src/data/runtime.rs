@@ -99,6 +99,12 @@ pub trait Runtime: Send + Sync {
     /// value; the caller applies `str()`. `var` names the variable being expanded, for messages.
     fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError>;
 
+    /// As [`Self::eval_inline`], and whether the value depends on nothing but what was read of `store`
+    /// meanwhile.
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
+        self.eval_inline(store, expr, var).map(|value| (value, false))
+    }
+
     /// `d.setVarFilter(var, expr)`: filter `value` of `var` through the expression.
     fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError>;
 

@@ -1,14 +1,14 @@
 //! The store's state behind its lock, and the small steps every operation is made of.
 
+use crate::cache::{Cache, Cached, Reads};
 use crate::history::{History, Includes};
 use crate::pmap::{Named, PMap, hash_name};
 use crate::text::Keyword;
-use crate::{DataStore, Expansion, Result, Runtime, Value};
+use crate::{DataStore, Result, Runtime, Value};
 use hz_diagnostics::Str;
 use parking_lot::ReentrantMutex;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::RefCell;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,7 +109,7 @@ impl Var {
 }
 
 /// OVERRIDES, split.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Overrides {
     pub list: Vec<Str>,
     /// Where each stands first.
@@ -139,31 +139,6 @@ impl Overrides {
     }
 }
 
-/// An expanded value, good as long as nothing was written since.
-pub(crate) struct Cached {
-    pub generation: u64,
-    /// Variable, or `VARIABLE[flag]`.
-    pub name: Str,
-    pub value: Option<Value>,
-    /// What the expansion touched, if somebody asked.
-    pub full: Option<Arc<Expansion>>,
-}
-
-/// For keys that are hashes already.
-#[derive(Default)]
-pub(crate) struct Identity(u64);
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u64 keys")
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
 pub(crate) struct State {
     pub id: u64,
     pub vars: PMap<Var>,
@@ -173,10 +148,13 @@ pub(crate) struct State {
     pub dollar_names: Arc<Vec<Str>>,
     pub filters: Arc<FxHashMap<Str, Str>>,
     pub renamed: Arc<FxHashMap<Str, Str>>,
-    pub cache: FxCache,
-    pub generation: u64,
+    pub cache: Cache,
+    /// What the expansion going on has read so far.
+    pub reads: Cell<Reads>,
     /// None: to be worked out by whoever needs it next.
     pub overrides: Option<Arc<Overrides>>,
+    /// Those that kept values were made with; None: nobody asked for any yet.
+    pub last_overrides: Option<Arc<Overrides>>,
     pub in_override: bool,
     /// Variables whose change can change OVERRIDES.
     pub override_vars: Arc<FxHashSet<Str>>,
@@ -189,8 +167,6 @@ pub(crate) struct State {
     pub history: History,
     pub includes: Includes,
 }
-pub(crate) type FxCache = std::collections::HashMap<u64, Cached, BuildHasherDefault<Identity>>;
-
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl State {
@@ -202,9 +178,10 @@ impl State {
             dollar_names: Arc::default(),
             filters: Arc::default(),
             renamed: Arc::new(RENAMED.iter().map(|&(old, new)| (old.into(), new.into())).collect()),
-            cache: FxCache::default(),
-            generation: 0,
+            cache: Cache::default(),
+            reads: Cell::new(Reads::NONE),
             overrides: None,
+            last_overrides: None,
             in_override: false,
             override_vars: Arc::new(["OVERRIDES", "FILE"].into_iter().map(Str::from).collect()),
             depth: 0,
@@ -215,7 +192,7 @@ impl State {
         }
     }
 
-    pub fn copy(&self) -> State {
+    pub fn copy(&mut self) -> State {
         hz_meter::count(hz_meter::Count::Copy);
         State {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -224,9 +201,10 @@ impl State {
             dollar_names: self.dollar_names.clone(),
             filters: self.filters.clone(),
             renamed: self.renamed.clone(),
-            cache: FxCache::default(),
-            generation: 0,
+            cache: self.cache.for_copy(),
+            reads: Cell::new(Reads::NONE),
             overrides: None,
+            last_overrides: self.last_overrides.clone(),
             in_override: false,
             override_vars: self.override_vars.clone(),
             depth: 0,
@@ -239,8 +217,10 @@ impl State {
 
     /// The record of `name` for writing; made if missing. The store owns it from here on.
     pub fn var_mut(&mut self, name: &str) -> &mut Var {
-        let State { vars, dollar_names, id, .. } = self;
-        let var = vars.entry(hash_name(name), name, || {
+        let State { vars, dollar_names, id, cache, .. } = self;
+        let hash = hash_name(name);
+        cache.touch(hash);
+        let var = vars.entry(hash, name, || {
             let var = Var::new(name);
             if name.contains("${") {
                 Arc::make_mut(dollar_names).push(var.name.clone());
@@ -251,20 +231,38 @@ impl State {
         var
     }
 
-    /// Every expansion made so far may be out of date.
+    /// The expansion going on has read a name.
     #[inline]
-    pub fn forget_expansions(&mut self) {
-        self.generation += 1;
+    pub fn note_read(&self, hash: u64) {
+        let mut reads = self.reads.get();
+        reads.add_name(hash);
+        self.reads.set(reads);
+    }
+
+    /// The expansion going on depends on which overrides are active.
+    pub fn note_overrides(&self) {
+        let mut reads = self.reads.get();
+        reads.add_overrides();
+        self.reads.set(reads);
+    }
+
+    /// The expansion going on depends on all that another one read.
+    #[inline]
+    pub fn note_reads(&self, more: &Reads) {
+        let mut reads = self.reads.get();
+        reads.add(more);
+        self.reads.set(reads);
+    }
+
+    /// OVERRIDES or something it depends on was written.
+    pub fn forget_overrides(&mut self) {
+        self.overrides = None;
+        self.cache.overrides_known = false;
     }
 
     #[inline]
     pub fn cached(&self, hash: u64, name: &str) -> Option<&Cached> {
-        self.cache.get(&hash).filter(|c| c.generation == self.generation && &*c.name == name)
-    }
-
-    pub fn put_cache(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>) {
-        let generation = self.generation;
-        self.cache.insert(hash, Cached { generation, name, value, full });
+        self.cache.get(hash, name)
     }
 }
 

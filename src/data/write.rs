@@ -47,6 +47,7 @@ impl State {
                 })
                 .clone();
             // Being listed here does not make the shorter name one of the store's own.
+            self.cache.touch_name(short);
             let owner = self.vars.get(hash_name(short), short).map_or(0, |var| var.owner);
             let var = self.var_mut(short);
             var.owner = owner;
@@ -59,6 +60,7 @@ impl State {
             let Some(var) = self.vars.get(hash_name(short), short) else { continue };
             let Some(list) = &var.variants else { continue };
             let Some(at) = list.iter().position(|(n, o)| &**n == name && &**o == over) else { continue };
+            self.cache.touch_name(short);
             if let Some(list) = self.vars.get_mut(hash_name(short), short).and_then(|var| var.variants.as_mut()) {
                 Arc::make_mut(list).remove(at);
             }
@@ -83,9 +85,10 @@ impl<'a> Ctx<'a> {
         }
         let base = name.split(':').next().unwrap_or(name);
         self.check_renamed(base, name, info, FROM_RENAMED_SET)?;
-        self.st.borrow_mut().forget_expansions();
+        self.st.borrow_mut().cache.touch_name(name);
 
         if let Some((base, keyword, condition)) = split_operation(name) {
+            self.st.borrow_mut().cache.touch_name(base);
             self.check_renamed(base, base, &SetInfo::default(), FROM_RENAMED_FLAG)?;
             {
                 let mut st = self.st.borrow_mut();
@@ -178,8 +181,7 @@ impl<'a> Ctx<'a> {
             found = next;
         }
         let mut st = self.st.borrow_mut();
-        st.overrides = None;
-        st.forget_expansions();
+        st.forget_overrides();
         Ok(())
     }
 
@@ -191,7 +193,7 @@ impl<'a> Ctx<'a> {
 
     fn delete(&self, name: &str, info: &SetInfo) {
         let mut st = self.st.borrow_mut();
-        st.forget_expansions();
+        st.cache.touch_name(name);
         st.record(info, name, "del", &"".into(), None);
         if st.vars.get(hash_name(name), name).is_some() {
             let var = st.var_mut(name);
@@ -207,7 +209,7 @@ impl<'a> Ctx<'a> {
         hz_meter::count(hz_meter::Count::Set);
         {
             let mut st = self.st.borrow_mut();
-            st.forget_expansions();
+            st.cache.touch_name(name);
             if name == "BB_RENAMED_VARIABLES" {
                 let text = value.to_text();
                 Arc::make_mut(&mut st.renamed).insert(flag.into(), text);
@@ -260,7 +262,7 @@ impl<'a> Ctx<'a> {
 
     fn delete_flag(&self, name: &str, flag: &str, info: &SetInfo) {
         let mut st = self.st.borrow_mut();
-        st.forget_expansions();
+        st.cache.touch_name(name);
         let Some(var) = st.vars.get(hash_name(name), name) else { return };
         let there = match flag {
             "_content" => var.content.is_some(),
@@ -316,17 +318,22 @@ impl<'a> Ctx<'a> {
                 }
                 self.check_renamed(new, new, &SetInfo::default(), FROM_RENAMED_FLAG)?;
                 let mut st = self.st.borrow_mut();
-                st.forget_expansions();
+                st.cache.touch_name(new);
                 st.var_mut(new).operations_mut(keyword).extend(moved.iter().cloned());
             }
             if let Some(variants) = &old.variants {
                 let mut renamed: Vec<(Str, Str)> = Vec::with_capacity(variants.len());
-                self.st.borrow_mut().var_mut(new).variants = Some(Arc::default());
+                {
+                    let mut st = self.st.borrow_mut();
+                    st.cache.touch_name(new);
+                    st.var_mut(new).variants = Some(Arc::default());
+                }
                 for (variant, over) in variants.iter() {
                     let target: Str = variant.replace(name, new).into();
                     renamed.push((target.clone(), over.clone()));
                     {
                         let mut st = self.st.borrow_mut();
+                        st.cache.touch_name(new);
                         let list = Arc::make_mut(st.var_mut(new).variants.get_or_insert_default());
                         list.push((target.clone(), over.clone()));
                     }
@@ -430,7 +437,7 @@ impl DataStore {
     pub fn set_flags(&self, name: &str, flags: &[(&str, Value)], info: &SetInfo) -> Result<()> {
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
-            st.forget_expansions();
+            st.cache.touch_name(name);
             st.var_mut(name);
             for (flag, value) in flags.iter().filter(|(flag, _)| *flag != "_content") {
                 // The reference finds no caller to remember here.
@@ -447,7 +454,7 @@ impl DataStore {
     pub fn del_flags(&self, name: &str, info: &SetInfo) -> Result<()> {
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
-            st.forget_expansions();
+            st.cache.touch_name(name);
             st.record(info, name, "delete flags", &Value::None, None);
             let Some(known) = st.vars.get(hash_name(name), name) else { return Ok(()) };
             // Of a variable without a value the reference drops this store's copy, and all of it
@@ -478,7 +485,7 @@ impl DataStore {
     pub fn init_var(&self, name: &str) {
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
-            st.forget_expansions();
+            st.cache.touch_name(name);
             st.var_mut(name);
         });
     }
@@ -487,6 +494,8 @@ impl DataStore {
     pub fn set_filter(&self, name: &str, expr: Option<&str>) -> Result<()> {
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
+            // Values made before stay until something is written, as in the reference.
+            st.cache.until_next_write(name);
             let filters = Arc::make_mut(&mut st.filters);
             match expr.filter(|expr| !expr.is_empty()) {
                 Some(expr) => {

@@ -5,6 +5,7 @@ pub mod pipe;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Python logging levels with BitBake's additions.
 pub mod level {
@@ -148,6 +149,18 @@ static SINK: Mutex<Option<Box<dyn Sink>>> = Mutex::new(None);
 /// Replaces the process's sink (a forked child calls this first).
 pub fn set_sink(sink: Box<dyn Sink>) {
     *SINK.lock().unwrap_or_else(|e| e.into_inner()) = Some(sink);
+}
+
+static OTHERS: AtomicBool = AtomicBool::new(true);
+
+/// Does anybody read [`Event::Other`]? Until told otherwise, yes. A program that takes events itself
+/// does; the terminal does not, and making them costs.
+pub fn set_others_wanted(wanted: bool) {
+    OTHERS.store(wanted, Ordering::Relaxed);
+}
+
+pub fn others_wanted() -> bool {
+    OTHERS.load(Ordering::Relaxed)
 }
 
 /// Is a sink set?

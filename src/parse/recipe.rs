@@ -7,7 +7,7 @@ use crate::inherit::{inherit, inherit_defer};
 use crate::origins;
 use crate::paths::{Dependency, dependencies, file_depends, list, unseen};
 use crate::tasks::collect_task_deps;
-use hz_cache::SiggenInfo;
+use hz_siggen::PackedSignatures;
 use hz_data::{ClassEvent, DataError, DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub struct Signatures {
     /// task -> base hash.
     pub basehashes: IndexMap<Str, Str>,
-    pub siggen: SiggenInfo,
+    /// As numbers of this process.
+    pub siggen: PackedSignatures,
 }
 
 /// The signature generator as parsing knows it.

@@ -62,6 +62,37 @@ impl Attributes<'_> {
     }
 }
 
+/// The classes [`typed`] has an event of its own for.
+const TYPED: [&str; 22] = [
+    "bb.event.ConfigParsed",
+    "bb.event.CacheLoadStarted",
+    "bb.event.CacheLoadProgress",
+    "bb.event.CacheLoadCompleted",
+    "bb.event.ParseStarted",
+    "bb.event.ParseProgress",
+    "bb.event.ParseCompleted",
+    "bb.event.ProcessStarted",
+    "bb.event.ProcessProgress",
+    "bb.event.ProcessFinished",
+    "bb.event.NoProvider",
+    "bb.event.MultipleProviders",
+    "bb.event.BuildStarted",
+    "bb.event.BuildCompleted",
+    "bb.event.DiskFull",
+    "bb.build.TaskStarted",
+    "bb.build.TaskSucceeded",
+    "bb.build.TaskFailed",
+    "bb.build.TaskFailedSilent",
+    "bb.build.TaskInvalid",
+    "bb.build.TaskProgress",
+    "bb.runqueue.taskUniHashUpdate",
+];
+
+/// Does anybody read events of this class?
+fn wanted(class: &str) -> bool {
+    hz_events::others_wanted() || TYPED.contains(&class)
+}
+
 /// The typed event for a Python event of class `class` (dotted), or `Event::Other`.
 pub fn typed(class: &str, attributes: Map<String, Value>, pid: i32) -> Event {
     let a = Attributes(&attributes);
@@ -185,6 +216,12 @@ mod _hz_events {
             map.insert(key.str(vm)?.to_string_lossy().into_owned(), plain(&value, depth - 1, vm)?);
         }
         Ok(map)
+    }
+
+    /// Does anybody read events of the dotted class name?
+    #[pyfunction]
+    fn wanted(class_name: PyStrRef) -> bool {
+        super::wanted(&class_name.to_string_lossy())
     }
 
     /// Sends an event of the dotted class name with the object's attributes to the readers.

@@ -75,7 +75,8 @@ fn known(text: &str) -> Arc<Inline> {
 }
 
 /// Evaluates `text` with `d` bound to `store`; gives text, or what turns into the same text.
-pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
+/// And whether all it depends on was read of `store`: the VM may have asked anybody.
+pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
     let inline = known(text);
     if let Some(plan) = &inline.plan
         && let Some(_level) = Level::enter(&DEPTH, DEEPEST)
@@ -83,7 +84,7 @@ pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, R
         plain::failure();
         if let Some(value) = plan.eval(store) {
             hz_meter::count(hz_meter::Count::Native);
-            return Ok(value);
+            return Ok((value, true));
         }
         // Asking the VM as well at each level would double the work with each: only the outer
         // levels get a traceback.
@@ -93,7 +94,7 @@ pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, R
             return Err(crate::enter(|vm| to_runtime(vm, crate::errors::from_data(vm, error))));
         }
     }
-    eval_in_vm_known(&inline, store, text, var)
+    Ok((eval_in_vm_known(&inline, store, text, var)?, false))
 }
 
 /// Would the VM not run into this error again? What is wrong with OVERRIDES is told to the first who

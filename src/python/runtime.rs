@@ -7,7 +7,9 @@ use hz_data::{ClassEvent, DataStore, LibFunction, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
 use rustpython_vm::builtins::PyDict;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+use rustc_hash::FxHashMap;
 use std::any::Any;
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 /// The Python runtime of this process.
@@ -56,6 +58,20 @@ fn wanted(vm: &VirtualMachine, events: &PyObjectRef, class: &str) -> PyResult<bo
     }
 }
 
+/// Is a handler of that name known, and registered with this store? `bb.event.register` then changes
+/// nothing.
+fn is_registered(vm: &VirtualMachine, store: &DataStore, name: &str) -> PyResult<bool> {
+    let events = module(vm, "bb.event")?;
+    let Some(handlers) = vm.get_attribute_opt(&events, vm.ctx.intern_str("_handlers"))? else { return Ok(false) };
+    let mc = store.get_raw("BB_CURRENT_MC").map(|mc| mc.to_text()).unwrap_or_else(|| "".into());
+    let qualified: Str = if mc.is_empty() { name.into() } else { format!("{}{name}", mc.replace('-', "_")).into() };
+    let known = match handlers.downcast_ref::<PyDict>() {
+        Some(handlers) => handlers.get_item_opt(&*qualified, vm)?.is_some(),
+        None => false,
+    };
+    Ok(known && matches!(store.get_raw("__BBHANDLERS_MC"), Some(Value::Set(names)) if names.contains(&qualified)))
+}
+
 fn list(names: &[Str], vm: &VirtualMachine) -> PyObjectRef {
     vm.ctx.new_list(names.iter().map(|name| vm.ctx.new_str(&**name).into()).collect()).into()
 }
@@ -90,19 +106,34 @@ fn fire(vm: &VirtualMachine, store: &DataStore, event: ClassEvent<'_>) -> PyResu
     })
 }
 
+thread_local! {
+    /// Expression -> value -> filtered value.
+    static FILTERED: RefCell<FxHashMap<Str, FxHashMap<Str, Value>>> = RefCell::default();
+}
+
 impl Runtime for PythonRuntime {
     fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
+        inline::eval(store, expr, var).map(|(value, _)| value)
+    }
+
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
         inline::eval(store, expr, var)
     }
 
     fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         hz_meter::count(hz_meter::Count::Filter);
+        // Filters are pure: `bb.filter` keeps what it found for good, too.
+        if let Some(found) = FILTERED.with_borrow(|known| known.get(expr).and_then(|known| known.get(value)).cloned()) {
+            return Ok(found);
+        }
         let _timed = hz_meter::timed(hz_meter::Kind::Filters);
-        run(|vm| {
+        let found = run(|vm| {
             let apply = module(vm, "bb.filter")?.get_attr("apply_filters", vm)?;
             let expressions = vm.ctx.new_list(vec![vm.ctx.new_str(expr).into()]);
             Ok(crate::convert::to_value(&*apply.call((vm.ctx.new_str(value), expressions), vm)?, vm))
-        })
+        })?;
+        FILTERED.with_borrow_mut(|known| known.entry(expr.into()).or_default().insert(value.into(), found.clone()));
+        Ok(found)
     }
 
     fn define(&self, _module: &str, text: &str, file: &str, line: u32) -> Result<(), RuntimeError> {
@@ -127,6 +158,9 @@ impl Runtime for PythonRuntime {
     ) -> Result<(), RuntimeError> {
         run(|vm| {
             metadata::context(vm)?;
+            if is_registered(vm, store, name)? {
+                return Ok(());
+            }
             let register = module(vm, "bb.event")?.get_attr("register", vm)?;
             let mask = vm.ctx.new_list(mask.iter().map(|name| vm.ctx.new_str(*name).into()).collect());
             let args: Vec<PyObjectRef> = vec![

@@ -318,6 +318,38 @@ pub mod _hz_data {
         Ok(vm.ctx.new_tuple(vec![text, vm.ctx.new_bool(told).into()]).into())
     }
 
+    /// Has a class file of that name been inherited?
+    #[pyfunction]
+    fn inherits_class(class: PyObjectRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<bool> {
+        let name = format!("/{}.bbclass", text(&class, vm)?);
+        Ok(match unwrap(&d, vm)?.get_raw("__inherit_cache") {
+            Some(Value::List(files)) => files.iter().any(|file| file.to_text().ends_with(&name)),
+            _ => false,
+        })
+    }
+
+    /// Does the set in a variable hold a text?
+    #[pyfunction]
+    fn set_holds(d: PyObjectRef, var: PyObjectRef, item: PyObjectRef, vm: &VirtualMachine) -> PyResult<bool> {
+        let (var, item) = (text(&var, vm)?, text(&item, vm)?);
+        Ok(matches!(unwrap(&d, vm)?.get_raw(&var), Some(Value::Set(items)) if items.contains(&item)))
+    }
+
+    /// {task: its `deps`} of everything that has the flag `task`, in the order of the store's names.
+    #[pyfunction]
+    fn task_deps(d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let store = unwrap(&d, vm)?;
+        let dict = vm.ctx.new_dict();
+        let read = |name: &str, flag: &str| store.get_flag(name, flag, Read::default()).map_err(|error| from_data(vm, error));
+        for name in store.keys_with_flag("task").map_err(|error| from_data(vm, error))? {
+            if read(&name, "task")?.is_some_and(|value| value.is_true()) {
+                let deps = store.get_flag(&name, "deps", hz_data::RAW).map_err(|error| from_data(vm, error))?;
+                dict.set_item(&*name, option_to_python(deps.as_ref(), vm)?, vm)?;
+            }
+        }
+        Ok(dict.into())
+    }
+
     /// (script text, was it a function) of one variable.
     #[pyfunction]
     fn emit_var(var: PyObjectRef, d: PyObjectRef, all: bool, vm: &VirtualMachine) -> PyResult {

@@ -3,11 +3,11 @@
 
 use crate::bridge::{call, module, python, text};
 use crate::parsing::python_error;
-use hz_cache::SiggenInfo;
 use hz_data::DataStore;
 use hz_diagnostics::Str;
 use hz_parse::{Error, Finalise, Result, Signatures};
-use hz_siggen::{LibrarySignatures, Rules, VarVal, base_signatures};
+use hz_siggen::packed::with_interner;
+use hz_siggen::{LibrarySignatures, PackedSignatures, RecipeSignatures, Rules, VarVal, packed_signatures};
 use indexmap::IndexMap;
 use rustpython_vm::builtins::PyDict;
 use rustpython_vm::{PyObject, PyObjectRef, PyResult, VirtualMachine};
@@ -117,12 +117,9 @@ impl Finalise for BaseHashes {
             Maker::Generator => by_generator(mcfn, store),
             Maker::Native => {
                 let _timed = hz_meter::timed(hz_meter::Kind::Dependencies);
-                let found =
-                    base_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
-                Ok(Signatures {
-                    basehashes: found.basehashes,
-                    siggen: SiggenInfo { gendeps: found.gendeps, varvals: found.varvals, taskdeps: found.taskdeps },
-                })
+                let (basehashes, siggen) =
+                    packed_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
+                Ok(Signatures { basehashes, siggen })
             }
         }
     }
@@ -138,14 +135,14 @@ fn by_generator(mcfn: &str, store: &DataStore) -> Result<Signatures> {
         let made = call(vm, "bb.siggen", "_take_base_hashes", vec![d])?;
         let parts: Vec<PyObjectRef> = vm.extract_elements_with(&made, Ok)?;
         let [basehashes, taskdeps, gendeps, varvals] = &parts[..] else { return Err(vm.new_value_error("four values are needed")) };
-        Ok(Signatures {
-            basehashes: pairs(vm, basehashes, word)?,
-            siggen: SiggenInfo {
-                gendeps: pairs(vm, gendeps, words)?,
-                varvals: pairs(vm, varvals, |vm, value| Ok(VarVal::from(Some(&hz_python::convert::to_value(value, vm)))))?,
-                taskdeps: pairs(vm, taskdeps, words)?,
-            },
-        })
+        let found = RecipeSignatures {
+            basehashes: IndexMap::new(),
+            gendeps: pairs(vm, gendeps, words)?,
+            varvals: pairs(vm, varvals, |vm, value| Ok(VarVal::from(Some(&hz_python::convert::to_value(value, vm)))))?,
+            taskdeps: pairs(vm, taskdeps, words)?,
+        };
+        let siggen = with_interner(|tables| PackedSignatures::pack(&found, tables));
+        Ok(Signatures { basehashes: pairs(vm, basehashes, word)?, siggen })
     })
     .map_err(python_error)
 }

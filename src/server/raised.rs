@@ -77,10 +77,11 @@ pub fn keep_signatures(variant: &Variant) -> Result<()> {
     };
     let quiet = SetInfo { ignore: true, ..SetInfo::default() };
     let hashes = found.basehashes.iter().map(|(task, hash)| (task.clone(), Value::Str(hash.clone()))).collect();
-    let values = found.siggen.varvals.iter().map(|(name, value)| (name.clone(), value.to_value())).collect();
+    let siggen = crate::tasks::signatures(&found.basehashes, &found.siggen);
+    let values = siggen.varvals.iter().map(|(name, value)| (name.clone(), value.to_value())).collect();
     store.set_var("__siggen_basehashes", Value::Map(Arc::new(hashes)), &quiet)?;
-    store.set_var("__siggen_gendeps", sets(&found.siggen.gendeps), &quiet)?;
+    store.set_var("__siggen_gendeps", sets(&siggen.gendeps), &quiet)?;
     store.set_var("__siggen_varvals", Value::Map(Arc::new(values)), &quiet)?;
-    store.set_var("__siggen_taskdeps", sets(&found.siggen.taskdeps), &quiet)?;
+    store.set_var("__siggen_taskdeps", sets(&siggen.taskdeps), &quiet)?;
     Ok(())
 }

@@ -35,6 +35,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Terminal {
     pub fn new(options: Options) -> Terminal {
+        hz_events::set_others_wanted(false);
         Terminal { knotty: Arc::new(Mutex::new(Knotty::new(options))), queue: Arc::default(), held: Arc::default(), quiet_queue: Arc::default() }
     }
     pub fn lock(&self) -> MutexGuard<'_, Knotty> {
@@ -47,6 +48,7 @@ impl Terminal {
     /// From now on events wait for [`Terminal::take_held`] (true) or are shown (false). What waits
     /// already goes on waiting for it. Gives what was so before.
     pub fn hold(&self, on: bool) -> bool {
+        hz_events::set_others_wanted(on);
         let mut held = locked(&self.held);
         let before = held.is_some();
         if on {

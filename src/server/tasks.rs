@@ -39,14 +39,9 @@ impl Finalise for Remembered<'_> {
     }
 }
 
-/// What signature files show, from what parsing or the recipe cache knows.
-pub fn signatures(basehashes: &IndexMap<Str, Str>, siggen: &hz_cache::SiggenInfo) -> hz_siggen::RecipeSignatures {
-    hz_siggen::RecipeSignatures {
-        basehashes: basehashes.clone(),
-        gendeps: siggen.gendeps.clone(),
-        varvals: siggen.varvals.clone(),
-        taskdeps: siggen.taskdeps.clone(),
-    }
+/// What signature files show, from what parsing found in this process.
+pub fn signatures(basehashes: &IndexMap<Str, Str>, siggen: &hz_siggen::PackedSignatures) -> hz_siggen::RecipeSignatures {
+    hz_siggen::packed::with_interner(|tables| siggen.unpack(basehashes.clone(), tables))
 }
 
 impl Recipes {

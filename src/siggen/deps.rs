@@ -4,6 +4,7 @@
 //! surface. Names are numbers while the walk lasts: a recipe has about a thousand, each with some
 //! ten dependencies, and every task asks for its closure.
 
+use crate::packed::{self, Interner, PackedSignatures, with_interner};
 use crate::sigdata::VarVal;
 use crate::{LibrarySignatures, Rules};
 use hz_data::{DataError, DataStore, Expansion, RAW, RuntimeError, SetInfo, Value, type_name};
@@ -16,7 +17,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// What a recipe's variables add to hashes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecipeSignatures {
     /// task -> base hash, in task order.
     pub basehashes: IndexMap<Str, Str>,
@@ -137,60 +138,48 @@ fn no_text(name: &str, value: &Value, method: &str) -> SignatureError {
 /// A value that cannot be expanded, shell or Python that cannot be scanned. The caller warns with
 /// the error's text and, for a recipe, `Error during finalise of MCFN`.
 pub fn base_signatures(store: &DataStore, mcfn: &str, libs: &LibrarySignatures, rules: &Rules) -> Result<RecipeSignatures> {
+    let (basehashes, packed) = packed_signatures(store, mcfn, libs, rules)?;
+    Ok(with_interner(|tables| packed.unpack(basehashes, tables)))
+}
+
+/// The base hashes of the tasks, in task order, and everything else of [`base_signatures`] as numbers
+/// of this process's tables.
+///
+/// # Errors
+/// As [`base_signatures`].
+pub fn packed_signatures(
+    store: &DataStore, mcfn: &str, libs: &LibrarySignatures, rules: &Rules,
+) -> Result<(IndexMap<Str, Str>, PackedSignatures)> {
     let mut walk = Walk::new(store, libs, rules)?;
     let tasks: Vec<Str> = match store.get_raw("__BBTASKS") {
         Some(Value::List(list)) => list.iter().map(Value::to_text).collect(),
         _ => Vec::new(),
     };
     let mut wanted: Vec<u32> = Vec::new();
+    let mut next = Vec::new();
     for task in &tasks {
-        let id = walk.names.id(task);
+        let id = id_of(task);
         wanted.push(id);
-        let mut next = vec![id];
+        next.push(id);
         while let Some(id) = next.pop() {
-            if walk.nodes.get(id as usize).is_some_and(Option::is_some) {
+            if walk.slot(id).is_some() {
                 continue;
             }
             let node = walk.build(id)?;
             next.extend(node.deps.iter().copied());
-            let at = id as usize;
-            if walk.nodes.len() <= at {
-                walk.nodes.resize_with(at + 1, || None);
-            }
-            walk.nodes[at] = Some(node);
+            walk.put(id, node);
         }
     }
     walk.finish(mcfn, &tasks, &wanted)
 }
 
-struct Names {
-    ids: FxHashMap<Str, u32>,
-    names: Vec<Str>,
-    ignored: Vec<bool>,
-    /// Names below this number are keys of the store or library functions.
-    keys: u32,
-}
-
-impl Names {
-    fn id(&mut self, name: &str) -> u32 {
-        if let Some(id) = self.ids.get(name) {
-            return *id;
-        }
-        self.insert(name.into(), false)
-    }
-    fn insert(&mut self, name: Str, ignored: bool) -> u32 {
-        let id = self.names.len() as u32;
-        self.ids.insert(name.clone(), id);
-        self.names.push(name);
-        self.ignored.push(ignored);
-        id
-    }
-    fn key(&self, name: &str) -> Option<u32> {
-        self.ids.get(name).copied().filter(|id| *id < self.keys)
-    }
+/// Number of a name in the tables of this process.
+fn id_of(name: &str) -> u32 {
+    with_interner(|tables| tables.text(name))
 }
 
 struct Node {
+    id: u32,
     /// Without doubles.
     deps: Vec<u32>,
     value: VarVal,
@@ -203,8 +192,10 @@ struct Walk<'a> {
     /// A store without anything, for texts that code hands to `.expand`.
     empty: Option<DataStore>,
     libs: &'a LibrarySignatures,
-    names: Names,
-    nodes: Vec<Option<Node>>,
+    ignored: FxHashSet<u32>,
+    nodes: Vec<Node>,
+    /// By the number of a name: one more than its place in `nodes`; 0: it has none yet.
+    slots: Vec<u32>,
     exported: Vec<u32>,
     exclude_flags: Str,
     exclude_flag_words: Vec<Str>,
@@ -217,26 +208,27 @@ struct Walk<'a> {
 #[derive(Default)]
 struct Deps(Vec<u32>);
 
+/// What enters the hash for a name: a text and what is said after it.
+struct Described {
+    text: Str,
+    added: String,
+}
+
+impl Described {
+    fn new(text: Str) -> Described {
+        Described { text, added: String::new() }
+    }
+    fn finish(self) -> Str {
+        if self.added.is_empty() { self.text } else { format!("{}{}", self.text, self.added).into() }
+    }
+}
+
 impl<'a> Walk<'a> {
     fn new(store: &'a DataStore, libs: &'a LibrarySignatures, rules: &Rules) -> Result<Self> {
         let outside = |e| SignatureError::data("", e);
-        let mut names = Names { ids: FxHashMap::default(), names: Vec::new(), ignored: Vec::new(), keys: 0 };
-        for key in store.keys().map_err(outside)? {
-            if !key.starts_with("__") && !names.ids.contains_key(&key) {
-                names.insert(key, false);
-            }
-        }
-        for name in libs.functions.keys() {
-            if !names.ids.contains_key(name) {
-                names.insert(name.clone(), false);
-            }
-        }
-        names.keys = names.names.len() as u32;
-        for name in &rules.ignored_vars {
-            let id = names.id(name);
-            names.ignored[id as usize] = true;
-        }
-
+        // Which names there are is asked one by one; where that cannot be told, nothing can.
+        store.overrides().map_err(outside)?;
+        let ignored = rules.ignored_vars.iter().map(|name| id_of(name)).collect();
         let mut exported = Vec::new();
         let listed: Vec<Str> = match store.get_raw("__exportlist") {
             Some(Value::Set(list)) => list.iter().cloned().collect(),
@@ -246,7 +238,7 @@ impl<'a> Walk<'a> {
         for name in &listed {
             let flag = |flag| store.get_flag(name, flag, hz_data::Read::default()).map_err(outside);
             if is_yes(flag("export")?.as_ref(), "")? && !is_yes(flag("unexport")?.as_ref(), "")? {
-                exported.push(names.id(name));
+                exported.push(id_of(name));
             }
         }
 
@@ -264,8 +256,9 @@ impl<'a> Walk<'a> {
             code_store,
             empty: None,
             libs,
-            names,
+            ignored,
             nodes: Vec::new(),
+            slots: Vec::new(),
             exported,
             exclude_flag_words: exclude_flags.split_whitespace().map(Str::from).collect(),
             exclude_flags,
@@ -274,37 +267,54 @@ impl<'a> Walk<'a> {
         })
     }
 
+    fn slot(&self, id: u32) -> Option<usize> {
+        match self.slots.get(id as usize) {
+            None | Some(0) => None,
+            Some(at) => Some(*at as usize - 1),
+        }
+    }
+
+    fn put(&mut self, id: u32, node: Node) {
+        if self.slots.len() <= id as usize {
+            self.slots.resize(id as usize + 1, 0);
+        }
+        self.nodes.push(node);
+        self.slots[id as usize] = self.nodes.len() as u32;
+    }
+
     fn flag_excluded(&self, flag: &str) -> bool {
         if self.by_word { self.exclude_flag_words.iter().any(|word| **word == *flag) } else { self.exclude_flags.contains(flag) }
     }
 
-    fn refer(&mut self, deps: &mut Deps, names: impl IntoIterator<Item = impl AsRef<str>>) {
-        for name in names {
-            deps.0.push(self.names.id(name.as_ref()));
-        }
+    fn refer(&self, deps: &mut Deps, names: impl IntoIterator<Item = impl AsRef<str>>) {
+        with_interner(|tables| deps.0.extend(names.into_iter().map(|name| tables.text(name.as_ref()))));
     }
 
     /// Calls count only where there is something of that name.
     fn call(&self, deps: &mut Deps, names: impl IntoIterator<Item = impl AsRef<str>>) {
-        deps.0.extend(names.into_iter().filter_map(|name| self.names.key(name.as_ref())));
+        for name in names {
+            let name = name.as_ref();
+            if (!name.starts_with("__") && self.store.has_key(name)) || self.libs.functions.contains_key(name) {
+                deps.0.push(id_of(name));
+            }
+        }
     }
 
     /// What goes out: no doubles, no ignored and no excluded names.
-    fn settle(&mut self, mut deps: Deps, exclusions: &FxHashSet<u32>) -> Vec<u32> {
+    fn settle(&self, mut deps: Deps, exclusions: &FxHashSet<u32>) -> Vec<u32> {
         deps.0.sort_unstable();
         deps.0.dedup();
-        deps.0.retain(|id| !self.names.ignored[*id as usize] && !exclusions.contains(id));
+        deps.0.retain(|id| !self.ignored.contains(id) && !exclusions.contains(id));
         deps.0
     }
 
     /// Appends whether each item of each variable is set.
     fn contains(
-        &mut self, value: &mut String, contains: &BTreeMap<Str, BTreeSet<Str>>, exclusions: &FxHashSet<u32>,
+        &mut self, value: &mut Described, contains: &BTreeMap<Str, BTreeSet<Str>>, exclusions: &FxHashSet<u32>,
     ) -> std::result::Result<(), DataError> {
         for (variable, items) in contains {
-            if let Some(id) = self.names.ids.get(variable)
-                && (exclusions.contains(id) || self.names.ignored[*id as usize])
-            {
+            let id = id_of(variable);
+            if exclusions.contains(&id) || self.ignored.contains(&id) {
                 continue;
             }
             if !self.words.contains_key(variable) {
@@ -314,7 +324,7 @@ impl<'a> Walk<'a> {
             let words = &self.words[variable];
             for item in items {
                 let set = item.split_whitespace().all(|word| words.contains(word));
-                let _ = write!(value, "\n{variable}{{{item}}} = {}", if set { "Set" } else { "Unset" });
+                let _ = write!(value.added, "\n{variable}{{{item}}} = {}", if set { "Set" } else { "Unset" });
             }
         }
         Ok(())
@@ -322,11 +332,11 @@ impl<'a> Walk<'a> {
 
     /// Appends the removes that took effect. Only the first one's references count.
     fn removes(
-        &mut self, value: &mut String, deps: &mut Deps, removes: &BTreeSet<Str>, exclusions: &FxHashSet<u32>,
+        &mut self, value: &mut Described, deps: &mut Deps, removes: &BTreeSet<Str>, exclusions: &FxHashSet<u32>,
     ) -> std::result::Result<(), DataError> {
         for (n, remove) in removes.iter().enumerate() {
             let found = self.store.expand_with_refs(remove, None)?;
-            let _ = write!(value, "\n_remove of {remove}");
+            let _ = write!(value.added, "\n_remove of {remove}");
             if n == 0 {
                 self.refer(deps, &found.references);
             }
@@ -337,25 +347,27 @@ impl<'a> Walk<'a> {
 
     fn build(&mut self, id: u32) -> Result<Node> {
         hz_meter::count(hz_meter::Count::Dependency);
-        let name = self.names.names[id as usize].clone();
+        let name = with_interner(|tables| tables.texts()[id as usize].clone());
+        let none = FxHashSet::default();
         if let Some(entry) = self.libs.functions.get(&name) {
             let mut deps = Deps::default();
             self.refer(&mut deps, &entry.references);
             self.call(&mut deps, &entry.execs);
-            let mut value = entry.value.to_string();
-            self.contains(&mut value, &entry.contains, &FxHashSet::default()).map_err(|e| SignatureError::data(&name, e))?;
-            return Ok(Node { deps: self.settle(deps, &FxHashSet::default()), value: VarVal::Str(value.into()) });
+            let mut value = Described::new(entry.value.clone());
+            self.contains(&mut value, &entry.contains, &none).map_err(|e| SignatureError::data(&name, e))?;
+            return Ok(Node { id, deps: self.settle(deps, &none), value: VarVal::Str(value.finish()) });
         }
-        if name.ends_with(']') {
-            return self.build_flag(&name);
-        }
-        if name.is_empty() {
+        let (deps, value) = if name.ends_with(']') {
+            self.build_flag(&name)?
+        } else if name.is_empty() {
             return Err(SignatureError::other(&name, "IndexError: string index out of range"));
-        }
-        self.build_variable(&name)
+        } else {
+            self.build_variable(&name)?
+        };
+        Ok(Node { id, deps, value })
     }
 
-    fn build_flag(&mut self, name: &str) -> Result<Node> {
+    fn build_flag(&mut self, name: &str) -> Result<(Vec<u32>, VarVal)> {
         let mut parts = name[..name.len() - 1].split('[');
         let variable = parts.next().unwrap_or_default();
         let flag = parts.next().unwrap_or_default();
@@ -367,21 +379,21 @@ impl<'a> Walk<'a> {
             return Err(SignatureError::other(name, "IndexError: list index out of range"));
         }
         if flag == "vardepvalueexclude" {
-            return Ok(Node { deps: Vec::new(), value: VarVal::Str("".into()) });
+            return Ok((Vec::new(), VarVal::Str("".into())));
         }
         let found = self.store.read_shared_with_refs(variable, flag, RAW).map_err(|e| SignatureError::data(name, e))?;
         let mut deps = Deps::default();
         self.refer(&mut deps, &found.references);
         self.call(&mut deps, &found.execs);
-        Ok(Node { deps: self.settle(deps, &FxHashSet::default()), value: VarVal::from(found.unexpanded.as_ref()) })
+        Ok((self.settle(deps, &FxHashSet::default()), VarVal::from(found.unexpanded.as_ref())))
     }
 
-    fn build_variable(&mut self, name: &Str) -> Result<Node> {
+    fn build_variable(&mut self, name: &Str) -> Result<(Vec<u32>, VarVal)> {
         const EXPANDED: [&str; 8] =
             ["vardeps", "vardepvalue", "vardepsexclude", "exports", "postfuncs", "prefuncs", "lineno", "filename"];
         let failed = |e| SignatureError::data(name, e);
-        let flags = self.store.get_flags(name, Some(&EXPANDED), false).map_err(failed)?.unwrap_or_default();
-        let words = |flag: &str| flags.get(flag).filter(|value| value.is_true()).map(Value::to_text).unwrap_or_default_text();
+        let flags = self.store.flags_view(name, &EXPANDED).map_err(failed)?;
+        let words = |flag: &str| flags.get(flag).filter(|value| value.is_true()).map(|value| value.to_text()).unwrap_or_default_text();
         let set = |flag: &str| flags.get(flag).is_some_and(Value::is_true);
         // Flags that have to be text where they are there at all.
         let text_of = |flag: &str| match flags.get(flag) {
@@ -391,13 +403,13 @@ impl<'a> Walk<'a> {
         };
 
         let excluded = text_of("vardepsexclude")?;
-        let exclusions: FxHashSet<u32> = excluded.split_whitespace().map(|word| self.names.id(word)).collect();
+        let exclusions: FxHashSet<u32> = excluded.split_whitespace().map(id_of).collect();
         let mut deps = Deps::default();
         let mut value;
         if let Some(given) = flags.get("vardepvalue") {
             value = VarVal::from(Some(given));
         } else if set("func") {
-            let mut text;
+            let text;
             if set("python") {
                 let body = self.code_store.get_raw(name);
                 let body = body.filter(Value::is_true).map(|v| v.to_text()).unwrap_or_default_text();
@@ -412,9 +424,9 @@ impl<'a> Walk<'a> {
                 })?;
                 self.refer(&mut deps, &refs.references);
                 self.call(&mut deps, &refs.execs);
-                text = body.to_string();
+                let mut described = Described::new(body);
                 if refs.expands.is_empty() {
-                    self.contains(&mut text, &refs.contains, &exclusions).map_err(failed)?;
+                    self.contains(&mut described, &refs.contains, &exclusions).map_err(failed)?;
                 } else {
                     let mut contains = refs.contains.clone();
                     for literal in &refs.expands {
@@ -426,8 +438,9 @@ impl<'a> Walk<'a> {
                             contains.entry(variable).or_default().extend(items);
                         }
                     }
-                    self.contains(&mut text, &contains, &exclusions).map_err(failed)?;
+                    self.contains(&mut described, &contains, &exclusions).map_err(failed)?;
                 }
+                text = described.finish();
             } else {
                 let found = self.code_store.read_shared_with_refs(name, "_content", RAW).map_err(failed)?;
                 let Some(Value::Str(script)) = &found.value else {
@@ -438,13 +451,13 @@ impl<'a> Walk<'a> {
                 self.call(&mut deps, &refs.execs);
                 text = self.described(&found, &mut deps, &exclusions).map_err(failed)?;
             }
-            value = VarVal::Str(std::mem::take(&mut text).into());
+            value = VarVal::Str(text);
             for flag in ["prefuncs", "postfuncs", "exports"] {
                 self.refer(&mut deps, text_of(flag)?.split_whitespace());
             }
         } else {
             let found = self.store.read_shared_with_refs(name, "_content", RAW).map_err(failed)?;
-            value = VarVal::Str(self.described(&found, &mut deps, &exclusions).map_err(failed)?.into());
+            value = VarVal::Str(self.described(&found, &mut deps, &exclusions).map_err(failed)?);
         }
 
         for cut in text_of("vardepvalueexclude")?.split('|').filter(|cut| !cut.is_empty()) {
@@ -452,7 +465,7 @@ impl<'a> Walk<'a> {
             value = VarVal::Str(text.replace(cut, "").into());
         }
         if !self.exclude_flag_words.is_empty() {
-            for flag in flags.keys().filter(|flag| !self.flag_excluded(flag)).cloned().collect::<Vec<_>>() {
+            for flag in flags.names().filter(|flag| !self.flag_excluded(flag)) {
                 self.refer(&mut deps, [format!("{name}[{flag}]")]);
             }
         }
@@ -460,78 +473,109 @@ impl<'a> Walk<'a> {
         if set("vardeps") {
             self.refer(&mut deps, text_of("vardeps")?.split_whitespace());
         }
-        Ok(Node { deps: self.settle(deps, &exclusions), value })
+        Ok((self.settle(deps, &exclusions), value))
     }
 
     /// The value of a variable as it enters the hash, with what its expansion touched.
     fn described(
         &mut self, found: &Arc<Expansion>, deps: &mut Deps, exclusions: &FxHashSet<u32>,
-    ) -> std::result::Result<String, DataError> {
+    ) -> std::result::Result<Str, DataError> {
         self.refer(deps, &found.references);
         self.call(deps, &found.execs);
-        let mut text = match &found.unexpanded {
-            Some(value) if value.is_true() => value.to_text().to_string(),
-            _ => String::new(),
+        let text = match &found.unexpanded {
+            Some(value) if value.is_true() => value.to_text(),
+            _ => "".into(),
         };
+        let mut text = Described::new(text);
         self.contains(&mut text, &found.contains, exclusions)?;
         self.removes(&mut text, deps, &found.removes, exclusions)?;
-        Ok(text)
+        Ok(text.finish())
     }
 
     /// Closures and hashes.
-    fn finish(mut self, mcfn: &str, tasks: &[Str], wanted: &[u32]) -> Result<RecipeSignatures> {
-        self.nodes.resize_with(self.names.names.len(), || None);
-        let mut order: Vec<u32> = (0..self.nodes.len() as u32).filter(|id| self.nodes[*id as usize].is_some()).collect();
-        order.sort_unstable_by(|a, b| self.names.names[*a as usize].cmp(&self.names.names[*b as usize]));
-        let mut rank = vec![0u32; self.nodes.len()];
-        for (at, id) in order.iter().enumerate() {
-            rank[*id as usize] = at as u32;
+    fn finish(self, mcfn: &str, tasks: &[Str], wanted: &[u32]) -> Result<(IndexMap<Str, Str>, PackedSignatures)> {
+        let mut empty = Vec::new();
+        let done = with_interner(|tables| self.hash(tasks, wanted, tables, &mut empty));
+        for task in empty {
+            self.store.runtime().log(40, "Main", &format!("Task {task} from {mcfn} seems to be empty?!"));
+        }
+        Ok(done)
+    }
+
+    /// `empty` gets the tasks without a value.
+    fn hash(
+        &self, tasks: &[Str], wanted: &[u32], tables: &mut Interner, empty: &mut Vec<Str>,
+    ) -> (IndexMap<Str, Str>, PackedSignatures) {
+        // From here on a name is its rank among the names of the recipe.
+        let mut order: Vec<u32> = (0..self.nodes.len() as u32).collect();
+        order.sort_unstable_by(|a, b| tables.compare(self.nodes[*a as usize].id, self.nodes[*b as usize].id));
+        let mut rank = vec![0u32; order.len()];
+        for (at, node) in order.iter().enumerate() {
+            rank[*node as usize] = at as u32;
         }
 
-        let mut out = RecipeSignatures::default();
-        let mut seen = vec![false; self.nodes.len()];
-        for (task, id) in tasks.iter().zip(wanted) {
-            let node = self.nodes[*id as usize].as_ref();
-            seen.fill(false);
-            let mut closure: Vec<u32> = Vec::new();
-            let mut next: Vec<u32> = node.map(|n| n.deps.clone()).unwrap_or_default();
-            while let Some(id) = next.pop() {
-                if std::mem::replace(&mut seen[id as usize], true) {
-                    continue;
-                }
-                closure.push(id);
-                if let Some(node) = &self.nodes[id as usize] {
-                    next.extend(node.deps.iter().filter(|id| !seen[**id as usize]));
-                }
+        let mut packed = PackedSignatures::default();
+        // All names and values in a row: what enters a hash are stretches of it.
+        let mut row = String::new();
+        let mut ends: Vec<usize> = Vec::with_capacity(order.len() + 1);
+        ends.push(0);
+        let mut deps: Vec<Vec<u32>> = Vec::with_capacity(order.len());
+        let mut ids = Vec::new();
+        for node in &order {
+            let node = &self.nodes[*node as usize];
+            row.push_str(&tables.texts()[node.id as usize]);
+            if !matches!(node.value, VarVal::None) {
+                row.push_str(&node.value.to_text());
             }
-            closure.sort_unstable_by_key(|id| rank[*id as usize]);
+            ends.push(row.len());
+            // Every name that somebody depends on was built.
+            let mut found: Vec<u32> = node.deps.iter().filter_map(|id| self.slot(*id)).map(|at| rank[at]).collect();
+            found.sort_unstable();
+            ids.clear();
+            ids.extend(found.iter().map(|at| self.nodes[order[*at as usize] as usize].id));
+            packed.gendeps.push((node.id, tables.list(&ids)));
+            packed.varvals.push((node.id, tables.value(&node.value)));
+            deps.push(found);
+        }
 
+        let mut basehashes = IndexMap::with_capacity(tasks.len());
+        let mut seen = vec![0u64; order.len().div_ceil(64)];
+        let mut next: Vec<u32> = Vec::new();
+        for (task, id) in tasks.iter().zip(wanted) {
+            seen.fill(0);
             let mut hash = Sha256::new();
-            match node.map(|n| &n.value) {
-                None | Some(VarVal::None) => {
-                    self.store.runtime().log(40, "Main", &format!("Task {task} from {mcfn} seems to be empty?!"));
-                }
+            let node = self.slot(*id);
+            match node.map(|at| &self.nodes[at].value) {
+                None | Some(VarVal::None) => empty.push(task.clone()),
                 Some(value) => hash.update(value.to_text().as_bytes()),
             }
-            for id in &closure {
-                hash.update(self.names.names[*id as usize].as_bytes());
-                if let Some(node) = &self.nodes[*id as usize]
-                    && !matches!(node.value, VarVal::None)
-                {
-                    hash.update(node.value.to_text().as_bytes());
+            next.clear();
+            next.extend(node.into_iter().flat_map(|at| &deps[rank[at] as usize]));
+            while let Some(at) = next.pop() {
+                let (word, bit) = (at as usize / 64, 1u64 << (at % 64));
+                if seen[word] & bit == 0 {
+                    seen[word] |= bit;
+                    next.extend(deps[at as usize].iter().filter(|at| seen[**at as usize / 64] & (1 << (**at % 64)) == 0));
                 }
             }
-            out.basehashes.insert(task.clone(), hex::encode(hash.finalize()).into());
-            out.taskdeps.insert(task.clone(), closure.iter().map(|id| self.names.names[*id as usize].clone()).collect());
+            let mut stretch = 0..0;
+            for (word, bits) in seen.iter().enumerate() {
+                let mut bits = *bits;
+                while bits != 0 {
+                    let at = word * 64 + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    if stretch.end != ends[at] {
+                        hash.update(&row.as_bytes()[stretch]);
+                        stretch = ends[at]..ends[at];
+                    }
+                    stretch.end = ends[at + 1];
+                }
+            }
+            hash.update(&row.as_bytes()[stretch]);
+            basehashes.insert(task.clone(), hex::encode(hash.finalize()).into());
+            packed.taskdeps.push((tables.shared_text(task), packed::NONE));
         }
-        for id in order {
-            let Some(mut node) = self.nodes[id as usize].take() else { continue };
-            node.deps.sort_unstable_by_key(|id| rank[*id as usize]);
-            let name = &self.names.names[id as usize];
-            out.gendeps.insert(name.clone(), node.deps.iter().map(|id| self.names.names[*id as usize].clone()).collect());
-            out.varvals.insert(name.clone(), node.value);
-        }
-        Ok(out)
+        (basehashes, packed)
     }
 }
 

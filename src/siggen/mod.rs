@@ -2,7 +2,7 @@
 //! explains it come from one walk.
 //!
 //! * [`deps`]: what each variable of a recipe depends on, and the base hash of its tasks.
-//! * [`hash`]: task hashes, and both hashes recomputed from a sigdata file.
+//! * [`packed`]: the same as numbers in shared tables. * [`hash`]: task hashes, and both hashes recomputed from a sigdata file.
 //! * [`sigdata`]: the files themselves. * [`compare`]: what differs between two of them.
 //! * [`checksum`]: checksums of local files, remembered between runs.
 
@@ -12,14 +12,16 @@ pub mod deps;
 mod diff;
 pub mod hash;
 mod library;
+pub mod packed;
 pub mod sigdata;
 
 pub use checksum::FileChecksums;
 pub use compare::{Colors, compare_sigfiles, dump_sigfile};
-pub use deps::{RecipeSignatures, SignatureError, base_signatures};
+pub use deps::{RecipeSignatures, SignatureError, base_signatures, packed_signatures};
 pub use diff::{Change, by_runs};
 pub use hash::{TaskInputs, calc_basehash, calc_taskhash, task_hash};
 pub use library::LibrarySignatures;
+pub use packed::PackedSignatures;
 pub use sigdata::{SigData, SigdataError, VarVal};
 
 use hz_data::DataStore;

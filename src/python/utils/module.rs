@@ -110,6 +110,12 @@ mod _hz_utils {
         Ok(if hit { args.truevalue } else { args.falsevalue })
     }
 
+    /// `os.path.realpath` of a text; None where Python has to find out itself.
+    #[pyfunction]
+    fn realpath(path: PyStrRef) -> Option<String> {
+        system::realpath(Path::new(path.to_str()?))?.into_os_string().into_string().ok()
+    }
+
     #[derive(FromArgs)]
     struct FilterArgs {
         #[pyarg(any)]

@@ -74,6 +74,37 @@ pub fn enable_loopback() -> io::Result<()> {
     }
 }
 
+/// `path` made absolute, with symbolic links followed and what does not exist kept, as Python's
+/// `os.path.realpath` does. None: links that lead in circles, or no current directory.
+pub fn realpath(path: &Path) -> Option<std::path::PathBuf> {
+    use std::path::{Component, PathBuf};
+    let mut found = if path.is_absolute() { PathBuf::from("/") } else { std::env::current_dir().ok()? };
+    let mut pending: Vec<OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+    let mut links = 0;
+    while let Some(part) = pending.pop() {
+        match Path::new(&part).components().next() {
+            None | Some(Component::CurDir) => {}
+            Some(Component::RootDir | Component::Prefix(_)) => found = PathBuf::from("/"),
+            Some(Component::ParentDir) => {
+                found.pop();
+            }
+            Some(Component::Normal(_)) => {
+                found.push(&part);
+                // Fails for what is no link, or not there.
+                if let Ok(target) = std::fs::read_link(&found) {
+                    links += 1;
+                    if links > 40 {
+                        return None;
+                    }
+                    found.pop();
+                    pending.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
+                }
+            }
+        }
+    }
+    Some(found)
+}
+
 /// Processors this process may use; at least 1.
 pub fn cpu_count() -> usize {
     sched_getaffinity(Pid::from_raw(0))

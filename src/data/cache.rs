@@ -1,0 +1,309 @@
+//! Expanded values that are kept, and how long they count.
+//!
+//! The reference forgets all of them at each write. Here an entry knows what was read for it, as a set
+//! of bits, one of which every name has; a write makes old only what read a name of that bit. An entry
+//! whose making was not seen through (Python ran) has all bits, and is forgotten at the next write
+//! as there. Copies of a store begin with what their original knew.
+
+use crate::pmap::hash_name;
+use crate::{Expansion, Value};
+use hz_diagnostics::Str;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+const WORDS: usize = 8;
+const BITS: usize = WORDS * 64;
+
+/// A set of the names something was made from. Several names share a bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reads([u64; WORDS]);
+
+/// Stands for the list of active overrides.
+const OVERRIDES: usize = 0;
+
+#[inline]
+fn bit(hash: u64) -> usize {
+    // The first one is never a name's.
+    (hash ^ (hash >> 32)) as usize % (BITS - 1) + 1
+}
+
+impl Reads {
+    pub const NONE: Reads = Reads([0; WORDS]);
+    /// More than can be told: every write counts.
+    pub const ALL: Reads = Reads([u64::MAX; WORDS]);
+
+    #[inline]
+    pub fn add_name(&mut self, hash: u64) {
+        let bit = bit(hash);
+        self.0[bit / 64] |= 1 << (bit % 64);
+    }
+    #[inline]
+    pub fn add_overrides(&mut self) {
+        self.0[OVERRIDES / 64] |= 1 << (OVERRIDES % 64);
+    }
+    #[inline]
+    pub fn add(&mut self, other: &Reads) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+    }
+    #[inline]
+    fn of_overrides(&self) -> bool {
+        self.0[OVERRIDES / 64] & (1 << (OVERRIDES % 64)) != 0
+    }
+    pub fn has_name(&self, hash: u64) -> bool {
+        let bit = bit(hash);
+        self.0[bit / 64] & (1 << (bit % 64)) != 0
+    }
+    fn bits(&self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().enumerate().flat_map(|(index, word)| {
+            std::iter::successors((word != 0).then_some(word), |word| {
+                let rest = word & (word - 1);
+                (rest != 0).then_some(rest)
+            })
+            .map(move |word| index * 64 + word.trailing_zeros() as usize)
+        })
+    }
+}
+
+/// An expanded value.
+#[derive(Clone)]
+pub(crate) struct Cached {
+    generation: u64,
+    /// Variable, or `VARIABLE[flag]`.
+    name: Str,
+    pub value: Option<Value>,
+    /// What the expansion touched, if somebody asked.
+    pub full: Option<Arc<Expansion>>,
+    pub reads: Reads,
+}
+
+/// For keys that are hashes already.
+#[derive(Default)]
+pub(crate) struct Identity(u64);
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only u64 keys")
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+type Entries = HashMap<u64, Cached, BuildHasherDefault<Identity>>;
+
+/// Entries of its own below which a store does not share them with its copies: making the common table
+/// costs more than expanding a few values again.
+const WORTH_SHARING: usize = 64;
+
+/// The kept values of one store.
+pub(crate) struct Cache {
+    own: Entries,
+    /// Shared with the original and other copies of it. These are as old as `written` is.
+    inherited: Arc<Entries>,
+    /// Counts writes.
+    generation: u64,
+    /// Per bit the last write.
+    written: Box<[u64; BITS]>,
+    /// Are the active overrides known? Until then nothing counts that depends on them.
+    pub overrides_known: bool,
+    /// The active overrides are being found out, for the first time: what depends on them neither
+    /// counts nor is kept.
+    pub settling: bool,
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache {
+            own: Entries::default(),
+            inherited: Arc::default(),
+            generation: 0,
+            written: Box::new([0; BITS]),
+            overrides_known: false,
+            settling: false,
+        }
+    }
+}
+
+impl Cache {
+    /// A write to a name.
+    #[inline]
+    pub fn touch(&mut self, hash: u64) {
+        self.generation += 1;
+        self.written[bit(hash)] = self.generation;
+    }
+
+    pub fn touch_name(&mut self, name: &str) {
+        self.touch(hash_name(name));
+    }
+
+    /// Other overrides are active than before.
+    pub fn touch_overrides(&mut self) {
+        self.generation += 1;
+        self.written[OVERRIDES] = self.generation;
+    }
+
+    /// Every expansion made so far may be out of date.
+    pub fn forget(&mut self) {
+        self.generation += 1;
+        self.own.clear();
+        self.inherited = Arc::default();
+    }
+
+    /// Changes with every write.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    #[inline]
+    fn blocked(&self, entry: &Cached) -> bool {
+        if !entry.reads.of_overrides() || (self.overrides_known && !self.settling) {
+            return false;
+        }
+        // Made since the last write without asking for the active overrides, or they would be known.
+        let untold = !self.settling && entry.reads == Reads::ALL && entry.generation == self.generation;
+        !untold
+    }
+
+    fn is_fresh(&self, entry: &Cached, since: u64) -> bool {
+        entry.reads != Reads::ALL && entry.reads.bits().all(|bit| self.written[bit] <= since)
+    }
+
+    /// The entry, if it counts.
+    #[inline]
+    pub fn get(&self, hash: u64, name: &str) -> Option<&Cached> {
+        if let Some(entry) = self.own.get(&hash)
+            && &*entry.name == name
+        {
+            let fresh = entry.generation == self.generation || self.is_fresh(entry, entry.generation);
+            return (fresh && !self.blocked(entry)).then_some(entry);
+        }
+        let entry = self.inherited.get(&hash)?;
+        (&*entry.name == name && self.is_fresh(entry, 0) && !self.blocked(entry)).then_some(entry)
+    }
+
+    pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, reads: Reads) {
+        if self.settling && reads.of_overrides() {
+            return;
+        }
+        self.own.insert(hash, Cached { generation: self.generation, name, value, full, reads });
+    }
+
+    /// A name is filtered from the next write on: what was made from it counts no longer than until then.
+    pub fn until_next_write(&mut self, name: &str) {
+        let hash = hash_name(name);
+        let inherited: Vec<(u64, Cached)> = self
+            .inherited
+            .iter()
+            .filter(|(key, entry)| entry.reads.has_name(hash) && !self.own.contains_key(key) && self.is_fresh(entry, 0))
+            .map(|(key, entry)| (*key, Cached { generation: self.generation, ..entry.clone() }))
+            .collect();
+        self.own.extend(inherited);
+        let mut own = std::mem::take(&mut self.own);
+        for entry in own.values_mut().filter(|entry| entry.reads.has_name(hash)) {
+            if entry.generation == self.generation || self.is_fresh(entry, entry.generation) {
+                entry.generation = self.generation;
+            } else {
+                entry.generation = 0;
+            }
+            entry.reads = Reads::ALL;
+        }
+        self.own = own;
+        // An entry of its own hides the inherited one, also when it no longer counts.
+    }
+
+    /// What a copy of the store begins with.
+    pub fn for_copy(&mut self) -> Cache {
+        if self.own.len() >= WORTH_SHARING {
+            let mut all: Entries = Entries::default();
+            all.reserve(self.own.len() + self.inherited.len());
+            let own = std::mem::take(&mut self.own);
+            for (key, entry) in self.inherited.iter().filter(|(key, entry)| !own.contains_key(key) && self.is_fresh(entry, 0)) {
+                all.insert(*key, entry.clone());
+            }
+            for (key, entry) in own {
+                let fresh = entry.generation == self.generation || self.is_fresh(&entry, entry.generation);
+                if fresh && entry.reads != Reads::ALL {
+                    all.insert(key, entry);
+                } else if fresh {
+                    // Counts here until the next write.
+                    self.own.insert(key, entry);
+                }
+            }
+            self.inherited = Arc::new(all);
+            self.written.fill(0);
+        }
+        Cache {
+            own: Entries::default(),
+            inherited: self.inherited.clone(),
+            generation: self.generation,
+            written: self.written.clone(),
+            overrides_known: false,
+            settling: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(names: &[&str]) -> Reads {
+        let mut reads = Reads::NONE;
+        names.iter().for_each(|name| reads.add_name(hash_name(name)));
+        reads
+    }
+    fn known(cache: &Cache, name: &str) -> bool {
+        cache.get(hash_name(name), name).is_some()
+    }
+    fn put(cache: &mut Cache, name: &str, reads: Reads) {
+        cache.put(hash_name(name), name.into(), Some("x".into()), None, reads);
+    }
+
+    #[test]
+    fn a_write_makes_old_what_read_it() {
+        let mut cache = Cache { overrides_known: true, ..Cache::default() };
+        put(&mut cache, "A", reads(&["A", "B"]));
+        put(&mut cache, "C", reads(&["C"]));
+        put(&mut cache, "P", Reads::ALL);
+        assert!(known(&cache, "P"));
+        cache.touch_name("B");
+        assert!(!known(&cache, "A") && known(&cache, "C") && !known(&cache, "P"));
+        let mut over = reads(&["O"]);
+        over.add_overrides();
+        put(&mut cache, "O", over);
+        assert!(known(&cache, "O"));
+        cache.overrides_known = false;
+        assert!(!known(&cache, "O"));
+        cache.overrides_known = true;
+        cache.touch_overrides();
+        assert!(!known(&cache, "O") && known(&cache, "C"));
+        cache.forget();
+        assert!(!known(&cache, "C"));
+    }
+
+    #[test]
+    fn copies_begin_with_what_counts() {
+        let mut cache = Cache { overrides_known: true, ..Cache::default() };
+        for n in 0..100 {
+            put(&mut cache, &format!("V{n}"), reads(&[&format!("V{n}")]));
+        }
+        put(&mut cache, "P", Reads::ALL);
+        cache.touch_name("V1");
+        put(&mut cache, "Q", Reads::ALL);
+        let mut copy = cache.for_copy();
+        assert!(known(&cache, "V2") && known(&copy, "V2") && !known(&copy, "V1") && !known(&copy, "P"));
+        assert!(known(&cache, "Q") && !known(&copy, "Q"));
+        copy.touch_name("V2");
+        assert!(known(&cache, "V2") && !known(&copy, "V2"));
+        cache.touch_name("V3");
+        assert!(!known(&cache, "V3") && known(&copy, "V3"));
+        copy.until_next_write("V4");
+        assert!(known(&copy, "V4"));
+        copy.touch_name("X9");
+        assert!(!known(&copy, "V4") && known(&copy, "V5"));
+    }
+}
