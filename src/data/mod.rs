@@ -129,6 +129,12 @@ impl DataStore {
     pub fn runtime(&self) -> Arc<dyn Runtime> {
         self.0.runtime.clone()
     }
+    /// Every value is made anew from here on; for tests of those that are kept.
+    #[cfg(test)]
+    pub(crate) fn forget_kept_values(&self) {
+        self.locked(|ctx| ctx.st.borrow_mut().cache.forget());
+    }
+
     /// An independent store with the same contents; shares everything until one of them writes.
     pub fn create_copy(&self) -> DataStore {
         let state = self.locked(|ctx| ctx.st.borrow_mut().copy());

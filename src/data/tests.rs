@@ -574,3 +574,131 @@ fn a_place_found_by_looking_at_the_caller_is_not_in_messages() {
     assert!(told.contains("BB_ENV_WHITELIST has been renamed to BB_ENV_PASSTHROUGH\n"), "{told}");
     assert!(told.contains("BB_ENV_PASSTHROUGH_ADDITIONS (file: x.bb line: 3)"), "{told}");
 }
+
+/// [`Fake`], trusted to have read nothing but the store.
+#[derive(Default)]
+struct Seen(Fake);
+
+impl Runtime for Seen {
+    fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
+        self.0.eval_inline(store, expr, var)
+    }
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
+        self.0.eval_inline(store, expr, var).map(|value| (value, true))
+    }
+    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Str, RuntimeError> {
+        self.0.apply_filter(store, var, value, expr)
+    }
+    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn register_handler(&self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn save_handlers(&self) -> Box<dyn Any + Send> {
+        Box::new(())
+    }
+    fn restore_handlers(&self, _: Box<dyn Any + Send>) {}
+    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<LibFunction>, RuntimeError> {
+        Ok(Vec::new())
+    }
+    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn log(&self, _: u32, _: &str, _: &str) {}
+}
+
+mod kept_values {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set(String, String, bool),
+        Flag(String, String),
+        Delete(String),
+        DeleteFlag(String),
+        Rename(String, String),
+        ExpandKeys,
+        Copy,
+        Read(String),
+        ReadFlag(String),
+        References(String),
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        let plain = prop::sample::select(vec!["A", "B", "C", "OVERRIDES", "X", "${C}Y"]);
+        let over = prop::sample::select(vec!["", "", "", ":a", ":b", ":a:b", ":c"]);
+        (plain, over).prop_map(|(name, over)| format!("{name}{over}"))
+    }
+    fn target() -> impl Strategy<Value = String> {
+        let operation = prop::sample::select(vec!["", "", "", ":append", ":prepend", ":remove", ":append:a", ":remove:b"]);
+        (name(), operation).prop_map(|(name, operation)| format!("{name}{operation}"))
+    }
+    fn value() -> impl Strategy<Value = String> {
+        let part = prop::sample::select(vec![
+            "x", " y ", "a", "b:a", ":c", "${A}", "${B}", "${C}", "${X}", "${D}", "${@d.getVar('A')}", "${@d.getVar('B:a')}",
+            "${@bb.utils.contains('C', 'x')}", "${@d.getRaw('X')}",
+        ]);
+        prop::collection::vec(part, 0..3).prop_map(|parts| parts.concat())
+    }
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (target(), value(), any::<bool>()).prop_map(|(name, value, parsing)| Step::Set(name, value, parsing)),
+            1 => (name(), value()).prop_map(|(name, value)| Step::Flag(name, value)),
+            1 => name().prop_map(Step::Delete),
+            1 => name().prop_map(Step::DeleteFlag),
+            1 => (name(), name()).prop_map(|(name, new)| Step::Rename(name, new)),
+            1 => Just(Step::ExpandKeys),
+            1 => Just(Step::Copy),
+            4 => name().prop_map(Step::Read),
+            1 => name().prop_map(Step::ReadFlag),
+            2 => name().prop_map(Step::References),
+        ]
+    }
+
+    fn run(store: &mut DataStore, step: &Step) -> String {
+        let info = SetInfo::default();
+        let told = |result: Result<()>| result.map_or_else(|error| error.to_string(), |()| String::new());
+        match step {
+            Step::Set(name, value, parsing) => {
+                told(store.set_var(name, value.as_str(), &SetInfo { parsing: *parsing, ..info }))
+            }
+            Step::Flag(name, value) => told(store.set_flag(name, "f", value.as_str(), &info)),
+            Step::Delete(name) => told(store.del_var(name, &info)),
+            Step::DeleteFlag(name) => told(store.del_flag(name, "f", &info)),
+            Step::Rename(name, new) => told(store.rename_var(name, new, &info)),
+            Step::ExpandKeys => told(store.expand_keys()),
+            Step::Copy => {
+                *store = store.create_copy();
+                String::new()
+            }
+            Step::Read(name) => format!("{:?}", store.get_var(name, Read::default()).map_err(|e| e.to_string())),
+            Step::ReadFlag(name) => format!("{:?}", store.get_flag(name, "f", Read::default()).map_err(|e| e.to_string())),
+            Step::References(name) => format!("{:?}", store.read_with_refs(name, "_content").map_err(|e| e.to_string())),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+        /// Values that are kept say what values made anew say, whatever was written in between.
+        #[test]
+        fn say_what_fresh_ones_say(steps in prop::collection::vec(step(), 1..40)) {
+            let mut keeps = DataStore::new(Arc::new(Seen::default()));
+            let mut forgets = DataStore::new(Arc::new(Seen::default()));
+            for (at, step) in steps.iter().enumerate() {
+                let kept = run(&mut keeps, step);
+                forgets.forget_kept_values();
+                let fresh = run(&mut forgets, step);
+                prop_assert_eq!(kept, fresh, "step {} of {:#?}", at, steps);
+            }
+        }
+    }
+}

@@ -264,6 +264,17 @@ mod tests {
     }
 
     #[test]
+    fn classes_said_to_be_typed_are() {
+        for class in TYPED {
+            assert!(!matches!(event(class, json!({})), Event::Other { .. }), "{class}");
+        }
+        hz_events::set_others_wanted(false);
+        assert!(wanted("bb.build.TaskStarted") && !wanted("bb.event.RecipeParsed"));
+        hz_events::set_others_wanted(true);
+        assert!(wanted("bb.event.RecipeParsed"));
+    }
+
+    #[test]
     fn known_classes_are_typed() {
         let progress = event("bb.build.TaskProgress", json!({"pid": 0, "progress": 12.5, "rate": null}));
         assert!(matches!(progress, Event::TaskProgress { pid: 42, rate: None, progress } if progress == 12.5));

@@ -175,7 +175,7 @@ pub fn packed_signatures(
 
 /// Number of a name in the tables of this process.
 fn id_of(name: &str) -> u32 {
-    with_interner(|tables| tables.text(name))
+    with_interner(|tables| tables.intern(name))
 }
 
 struct Node {
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
     }
 
     fn refer(&self, deps: &mut Deps, names: impl IntoIterator<Item = impl AsRef<str>>) {
-        with_interner(|tables| deps.0.extend(names.into_iter().map(|name| tables.text(name.as_ref()))));
+        with_interner(|tables| deps.0.extend(names.into_iter().map(|name| tables.intern(name.as_ref()))));
     }
 
     /// Calls count only where there is something of that name.
@@ -533,8 +533,8 @@ impl<'a> Walk<'a> {
             found.sort_unstable();
             ids.clear();
             ids.extend(found.iter().map(|at| self.nodes[order[*at as usize] as usize].id));
-            packed.gendeps.push((node.id, tables.list(&ids)));
-            packed.varvals.push((node.id, tables.value(&node.value)));
+            packed.gendeps.push((node.id, tables.intern_list(&ids)));
+            packed.varvals.push((node.id, tables.intern_value(&node.value)));
             deps.push(found);
         }
 
@@ -573,7 +573,7 @@ impl<'a> Walk<'a> {
             }
             hash.update(&row.as_bytes()[stretch]);
             basehashes.insert(task.clone(), hex::encode(hash.finalize()).into());
-            packed.taskdeps.push((tables.shared_text(task), packed::NONE));
+            packed.taskdeps.push((tables.intern_shared(task), packed::NONE));
         }
         (basehashes, packed)
     }

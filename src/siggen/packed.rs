@@ -44,14 +44,14 @@ fn start(text: &str) -> u128 {
 }
 
 impl Interner {
-    pub fn text(&mut self, text: &str) -> u32 {
+    pub fn intern(&mut self, text: &str) -> u32 {
         match self.text_ids.get(text) {
             Some(id) => *id,
             None => self.fresh_text(text.into()),
         }
     }
-    /// As [`Self::text`], without a copy of a text seen for the first time.
-    pub fn shared_text(&mut self, text: &Str) -> u32 {
+    /// As [`Self::intern`], without a copy of a text seen for the first time.
+    pub fn intern_shared(&mut self, text: &Str) -> u32 {
         match self.text_ids.get(text) {
             Some(id) => *id,
             None => self.fresh_text(text.clone()),
@@ -64,7 +64,7 @@ impl Interner {
         self.text_ids.insert(text, id);
         id
     }
-    pub fn list(&mut self, list: &[u32]) -> u32 {
+    pub fn intern_list(&mut self, list: &[u32]) -> u32 {
         if let Some(id) = self.list_ids.get(list) {
             return *id;
         }
@@ -74,12 +74,12 @@ impl Interner {
         self.list_ids.insert(list, id);
         id
     }
-    pub fn value(&mut self, value: &VarVal) -> u32 {
+    pub fn intern_value(&mut self, value: &VarVal) -> u32 {
         match value {
             VarVal::None => NONE,
-            VarVal::Str(text) => self.shared_text(text),
+            VarVal::Str(text) => self.intern_shared(text),
             // A value made of texts, numbers and truth values always has a JSON form.
-            other => OTHER | self.text(&serde_json::to_string(other).unwrap_or_default()),
+            other => OTHER | self.intern(&serde_json::to_string(other).unwrap_or_default()),
         }
     }
     /// All texts and lists, in the order of their numbers.
@@ -170,15 +170,15 @@ impl PackedSignatures {
         let names = |tables: &mut Interner, map: &IndexMap<Str, Vec<Str>>| {
             map.iter()
                 .map(|(name, list)| {
-                    let list: Vec<u32> = list.iter().map(|name| tables.shared_text(name)).collect();
-                    (tables.shared_text(name), tables.list(&list))
+                    let list: Vec<u32> = list.iter().map(|name| tables.intern_shared(name)).collect();
+                    (tables.intern_shared(name), tables.intern_list(&list))
                 })
                 .collect()
         };
         PackedSignatures {
             gendeps: names(tables, &found.gendeps),
             taskdeps: names(tables, &found.taskdeps),
-            varvals: found.varvals.iter().map(|(name, value)| (tables.shared_text(name), tables.value(value))).collect(),
+            varvals: found.varvals.iter().map(|(name, value)| (tables.intern_shared(name), tables.intern_value(value))).collect(),
         }
     }
 }
@@ -212,18 +212,18 @@ mod tests {
         found.varvals.insert("A[func]".into(), VarVal::Int(1));
         found.varvals.insert("B".into(), VarVal::None);
         let mut tables = Interner::default();
-        tables.text("something else");
+        tables.intern("something else");
         let mut packed = PackedSignatures::pack(&found, &mut tables);
         assert_eq!(packed.unpack(IndexMap::new(), &tables), found);
         packed.taskdeps[0].1 = NONE;
         assert_eq!(packed.unpack(IndexMap::new(), &tables), found, "the closure follows from the dependencies");
         let mut other = Interner::default();
-        let texts: Vec<u32> = tables.texts().iter().rev().map(|text| other.text(text)).collect();
+        let texts: Vec<u32> = tables.texts().iter().rev().map(|text| other.intern(text)).collect();
         let texts: Vec<u32> = texts.into_iter().rev().collect();
         let lists: Vec<u32> = tables
             .lists()
             .iter()
-            .map(|list| other.list(&list.iter().map(|id| texts[*id as usize]).collect::<Vec<_>>()))
+            .map(|list| other.intern_list(&list.iter().map(|id| texts[*id as usize]).collect::<Vec<_>>()))
             .collect();
         packed.renumber(|id| texts[id as usize], |id| lists[id as usize]);
         assert_eq!(packed.unpack(IndexMap::new(), &other), found);

@@ -272,7 +272,30 @@ def events():
     assert str(pickle.loads(pickle.dumps(event))) == str(event) and type(event).__module__ == "bb.event"
 
 
+def real_paths(top):
+    """The native os.path.realpath says what Python's own says."""
+    from bb import _os_gaps
+
+    base = os.path.join(top, "real")
+    os.makedirs(os.path.join(base, "a/b"))
+    for name, target in (("to_b", "a/b"), ("up", "../real/a"), ("abs", os.path.join(base, "a")), ("loop", "loop"), ("one", "two"), ("two", "one"), ("gone", "nowhere/x"), ("chain", "to_b")):
+        os.symlink(target, os.path.join(base, name))
+    open(os.path.join(base, "file"), "w").close()
+    tails = ("", "/", "to_b", "to_b/", "to_b/..", "to_b/../..", "up/b/.", "abs//b", "loop", "loop/x", "one/y/..", "gone", "gone/../z", "chain/c/d", "file/x", "..", "././/a", "none/../a", "a/../../..")
+    here = os.getcwd()
+    os.chdir(base)
+    try:
+        for tail in tails:
+            for path in (tail, base + "/" + tail, "//" + tail, "../real/" + tail):
+                assert os.path.realpath(path) == _os_gaps._realpath(path), (path, os.path.realpath(path), _os_gaps._realpath(path))
+        assert os.path.realpath(b"to_b") == _os_gaps._realpath(b"to_b")
+        raises(OSError, "", os.path.realpath, "gone", strict=True)
+    finally:
+        os.chdir(here)
+
+
 with tempfile.TemporaryDirectory() as top:
+    real_paths(top)
     words()
     versions()
     files(top)
