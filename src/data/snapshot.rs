@@ -72,8 +72,10 @@ impl DataStore {
     pub fn restore(&self, saved: Snapshot) {
         self.locked(|ctx| {
             let st = &mut *ctx.st.borrow_mut();
-            let generation = st.generation + 1;
-            *st = State { id: st.id, generation, ..State::new() };
+            let mut cache = std::mem::take(&mut st.cache);
+            cache.forget();
+            cache.overrides_known = false;
+            *st = State { id: st.id, cache, ..State::new() };
             for saved in saved.variables {
                 let var = st.var_mut(&saved.name);
                 var.put_weak(saved.weak);

@@ -274,7 +274,7 @@ def events():
 
 def real_paths(top):
     """The native os.path.realpath says what Python's own says."""
-    from bb import _os_gaps
+    from _hz_stdlib import _os as _os_gaps
 
     base = os.path.join(top, "real")
     os.makedirs(os.path.join(base, "a/b"))
