@@ -8,9 +8,12 @@
 use crate::pmap::hash_name;
 use crate::{Expansion, Value};
 use hz_diagnostics::Str;
+use rustc_hash::FxHashSet;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const WORDS: usize = 8;
 const BITS: usize = WORDS * 64;
@@ -68,15 +71,29 @@ impl Reads {
 }
 
 /// An expanded value.
-#[derive(Clone)]
 pub(crate) struct Cached {
     generation: u64,
+    /// The last generation in which somebody asked for it. The reference would have made it anew then.
+    used: AtomicU64,
     /// Variable, or `VARIABLE[flag]`.
     name: Str,
     pub value: Option<Value>,
     /// What the expansion touched, if somebody asked.
     pub full: Option<Arc<Expansion>>,
     pub reads: Reads,
+}
+
+impl Clone for Cached {
+    fn clone(&self) -> Cached {
+        Cached {
+            generation: self.generation,
+            used: AtomicU64::new(self.used.load(Relaxed)),
+            name: self.name.clone(),
+            value: self.value.clone(),
+            full: self.full.clone(),
+            reads: self.reads,
+        }
+    }
 }
 
 /// For keys that are hashes already.
@@ -104,7 +121,9 @@ pub(crate) struct Cache {
     own: Entries,
     /// Shared with the original and other copies of it. These are as old as `written` is.
     inherited: Arc<Entries>,
-    /// Counts writes.
+    /// Those of `inherited` that were asked for since the last write.
+    hits: RefCell<Vec<u64>>,
+    /// Counts writes, from 1.
     generation: u64,
     /// Per bit the last write.
     written: Box<[u64; BITS]>,
@@ -120,7 +139,8 @@ impl Default for Cache {
         Cache {
             own: Entries::default(),
             inherited: Arc::default(),
-            generation: 0,
+            hits: RefCell::default(),
+            generation: 1,
             written: Box::new([0; BITS]),
             overrides_known: false,
             settling: false,
@@ -129,10 +149,16 @@ impl Default for Cache {
 }
 
 impl Cache {
+    #[inline]
+    fn next_generation(&mut self) {
+        self.generation += 1;
+        self.hits.get_mut().clear();
+    }
+
     /// A write to a name.
     #[inline]
     pub fn touch(&mut self, hash: u64) {
-        self.generation += 1;
+        self.next_generation();
         self.written[bit(hash)] = self.generation;
     }
 
@@ -142,13 +168,13 @@ impl Cache {
 
     /// Other overrides are active than before.
     pub fn touch_overrides(&mut self) {
-        self.generation += 1;
+        self.next_generation();
         self.written[OVERRIDES] = self.generation;
     }
 
     /// Every expansion made so far may be out of date.
     pub fn forget(&mut self) {
-        self.generation += 1;
+        self.next_generation();
         self.own.clear();
         self.inherited = Arc::default();
     }
@@ -179,40 +205,57 @@ impl Cache {
             && &*entry.name == name
         {
             let fresh = entry.generation == self.generation || self.is_fresh(entry, entry.generation);
-            return (fresh && !self.blocked(entry)).then_some(entry);
+            if !fresh || self.blocked(entry) {
+                return None;
+            }
+            entry.used.store(self.generation, Relaxed);
+            return Some(entry);
         }
         let entry = self.inherited.get(&hash)?;
-        (&*entry.name == name && self.is_fresh(entry, 0) && !self.blocked(entry)).then_some(entry)
+        if &*entry.name != name || !self.is_fresh(entry, 0) || self.blocked(entry) {
+            return None;
+        }
+        self.hits.borrow_mut().push(hash);
+        Some(entry)
     }
 
     pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, reads: Reads) {
         if self.settling && reads.of_overrides() {
             return;
         }
-        self.own.insert(hash, Cached { generation: self.generation, name, value, full, reads });
+        let used = AtomicU64::new(self.generation);
+        self.own.insert(hash, Cached { generation: self.generation, used, name, value, full, reads });
     }
 
-    /// A name is filtered from the next write on: what was made from it counts no longer than until then.
-    pub fn until_next_write(&mut self, name: &str) {
+    /// A name is filtered from now on. What the reference would have kept at this moment, because it was
+    /// made since the last write, counts until the next one; all else made from the name no longer does.
+    pub fn filtered(&mut self, name: &str) {
         let hash = hash_name(name);
-        let inherited: Vec<(u64, Cached)> = self
-            .inherited
-            .iter()
-            .filter(|(key, entry)| entry.reads.has_name(hash) && !self.own.contains_key(key) && self.is_fresh(entry, 0))
-            .map(|(key, entry)| (*key, Cached { generation: self.generation, ..entry.clone() }))
-            .collect();
-        self.own.extend(inherited);
-        let mut own = std::mem::take(&mut self.own);
-        for entry in own.values_mut().filter(|entry| entry.reads.has_name(hash)) {
-            if entry.generation == self.generation || self.is_fresh(entry, entry.generation) {
-                entry.generation = self.generation;
-            } else {
-                entry.generation = 0;
+        self.settle_until_next_write(|reads| reads.has_name(hash));
+    }
+
+    /// The active overrides could not be found out: what there is counts until the next write.
+    pub fn unsettled(&mut self) {
+        self.settle_until_next_write(Reads::of_overrides);
+    }
+
+    fn settle_until_next_write(&mut self, which: impl Fn(&Reads) -> bool) {
+        let hits: FxHashSet<u64> = std::mem::take(self.hits.get_mut()).into_iter().collect();
+        let generation = self.generation;
+        let inherited = self.inherited.clone();
+        for (key, entry) in inherited.iter().filter(|(_, entry)| which(&entry.reads)) {
+            if self.own.contains_key(key) {
+                continue;
             }
+            // An entry of its own hides the inherited one, also when it does not count.
+            let generation = if hits.contains(key) && self.is_fresh(entry, 0) { generation } else { 0 };
+            self.own.insert(*key, Cached { generation, reads: Reads::ALL, ..entry.clone() });
+        }
+        for entry in self.own.values_mut().filter(|entry| which(&entry.reads) && entry.reads != Reads::ALL) {
+            // Used means that it was fresh then.
+            entry.generation = if entry.used.load(Relaxed) == generation { generation } else { 0 };
             entry.reads = Reads::ALL;
         }
-        self.own = own;
-        // An entry of its own hides the inherited one, also when it no longer counts.
     }
 
     /// What a copy of the store begins with.
@@ -239,6 +282,7 @@ impl Cache {
         Cache {
             own: Entries::default(),
             inherited: self.inherited.clone(),
+            hits: RefCell::default(),
             generation: self.generation,
             written: self.written.clone(),
             overrides_known: false,
@@ -301,9 +345,13 @@ mod tests {
         assert!(known(&cache, "V2") && !known(&copy, "V2"));
         cache.touch_name("V3");
         assert!(!known(&cache, "V3") && known(&copy, "V3"));
-        copy.until_next_write("V4");
         assert!(known(&copy, "V4"));
+        copy.filtered("V4");
+        assert!(known(&copy, "V4"), "asked for since the last write");
         copy.touch_name("X9");
         assert!(!known(&copy, "V4") && known(&copy, "V5"));
+        copy.touch_name("X9");
+        copy.filtered("V5");
+        assert!(!known(&copy, "V5") && known(&copy, "V6"), "not asked for");
     }
 }

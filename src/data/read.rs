@@ -339,7 +339,7 @@ impl<'a> Ctx<'a> {
         if result.is_err() {
             st.cache.settling = false;
             st.cache.overrides_known = true;
-            st.cache.forget();
+            st.cache.unsettled();
             st.last_overrides = None;
         }
         drop(st);

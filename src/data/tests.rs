@@ -586,7 +586,7 @@ impl Runtime for Seen {
     fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
         self.0.eval_inline(store, expr, var).map(|value| (value, true))
     }
-    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Str, RuntimeError> {
+    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         self.0.apply_filter(store, var, value, expr)
     }
     fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {

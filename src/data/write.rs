@@ -494,8 +494,7 @@ impl DataStore {
     pub fn set_filter(&self, name: &str, expr: Option<&str>) -> Result<()> {
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
-            // Values made before stay until something is written, as in the reference.
-            st.cache.until_next_write(name);
+            st.cache.filtered(name);
             let filters = Arc::make_mut(&mut st.filters);
             match expr.filter(|expr| !expr.is_empty()) {
                 Some(expr) => {
