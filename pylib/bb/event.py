@@ -281,6 +281,12 @@ def _send(event):
 
 
 @atexit.register
+def _print_at_exit():
+    # Without a handler of that kind the reference's loggers tell events nothing, so there nothing waits.
+    if any(isinstance(handler, LogHandler) for handler in logging.getLogger("BitBake").handlers):
+        print_ui_queue()
+
+
 def print_ui_queue():
     """At exit without an interface ever: shows the log records on the terminal."""
     if _uiready or not ui_queue:
