@@ -75,7 +75,11 @@ pub(crate) fn python(text: &str, scan: impl FnOnce() -> Result<PythonRefs, Diagn
     let fresh = known.is_none();
     let refs = match known {
         Some(refs) => refs,
-        None => Arc::new(scan()?),
+        None => {
+            hz_meter::count(hz_meter::Count::Scan);
+            let _timed = hz_meter::timed(hz_meter::Kind::Scanning);
+            Arc::new(scan()?)
+        }
     };
     let mut cache = CACHE.write();
     cache.python.insert(text.into(), refs.clone());
@@ -99,7 +103,11 @@ pub(crate) fn shell(text: &str, scan: impl FnOnce() -> Result<ShellRefs, Diagnos
     let fresh = known.is_none();
     let refs = match known {
         Some(refs) => refs,
-        None => Arc::new(scan()?),
+        None => {
+            hz_meter::count(hz_meter::Count::Scan);
+            let _timed = hz_meter::timed(hz_meter::Kind::Scanning);
+            Arc::new(scan()?)
+        }
     };
     let mut cache = CACHE.write();
     cache.shell.insert(text.into(), refs.clone());

@@ -42,7 +42,6 @@ kinds! {
         File = "files read",
         Recipe = "recipe files parsed",
         Fork = "processes forked",
-        Process = "programs started",
     }
 }
 
@@ -50,7 +49,6 @@ kinds! {
     /// What time is spent on. Each moment belongs to the innermost kind that is going on.
     Kind {
         Other = "everything else",
-        Start = "start of the program and its VM",
         Configuration = "configuration",
         Statements = "files read and statements evaluated",
         Store = "look-ups and expansion",
@@ -63,9 +61,7 @@ kinds! {
         Facts = "facts of recipes",
         Cache = "recipe cache",
         Graph = "task graph",
-        Hashes = "task hashes",
-        Queue = "run queue",
-        Sigdata = "signature files",
+        Queue = "run queue, hashes and signature files",
         Wait = "waiting for helpers",
     }
 }

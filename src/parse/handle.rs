@@ -50,6 +50,7 @@ pub fn handle_append(file: &str, store: &DataStore) -> Result<()> {
 }
 
 fn handle_conf(file: &str, store: &DataStore, baseconfig: bool) -> Result<()> {
+    let _timed = hz_meter::timed(hz_meter::Kind::Statements);
     let old = store.get_var("FILE", RAW)?;
     let path = resolve_file(file, store)?;
     let file = load(store, &path, &path, Grammar::Conf, baseconfig)?;
@@ -65,6 +66,7 @@ fn handle_conf(file: &str, store: &DataStore, baseconfig: bool) -> Result<()> {
 
 /// Gives false when the recipe skipped itself on the way and is not an included file.
 pub(crate) fn handle_recipe_grammar(file: &str, store: &DataStore, included: bool) -> Result<bool> {
+    let _timed = hz_meter::timed(hz_meter::Kind::Statements);
     let (_, ext) = hz_syntax::split_ext(hz_syntax::base_name(file));
     let class = ext == ".bbclass";
     if class {

@@ -59,6 +59,7 @@ pub(crate) fn load(
     {
         return Ok(file.clone());
     }
+    hz_meter::count(hz_meter::Count::File);
     let bytes = std::fs::read(&**path).map_err(|e| open_error(path, &e))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();

@@ -170,6 +170,7 @@ pub enum ForkResult {
 /// fork(2). With the VM running, its own hooks run before and after, so that both sides can go on
 /// using Python. The process must have no other thread.
 pub fn fork() -> std::io::Result<ForkResult> {
+    hz_meter::count(hz_meter::Count::Fork);
     let pid = if PYTHON.get().is_some() {
         flush();
         enter(|vm| {

@@ -37,7 +37,8 @@ pub fn build(session: &mut Session) -> Result<()> {
     let named = |t: &String| if t.contains(':') { t.clone() } else { format!("{t}:{prefixed}") };
     let packages: Vec<String> = session.request.targets.iter().map(named).collect();
     fire(session.data(), "bb.event.BuildInit", |vm| Ok(vec![texts(vm, &packages)])).map_err(python_error)?;
-    let plan = plan(session, &session.request.targets, &task, TargetOptions { halt: !session.request.keep_going, allow_incomplete: false })?;
+    let options = TargetOptions { halt: !session.request.keep_going, allow_incomplete: false };
+    let plan = hz_meter::span(hz_meter::Kind::Graph, || "task graph".into(), || plan(session, &session.request.targets, &task, options))?;
     let targets: Vec<String> = plan
         .targets
         .iter()
@@ -48,7 +49,7 @@ pub fn build(session: &mut Session) -> Result<()> {
         })
         .collect();
     let stores: Vec<DataStore> = session.config.mcdata.values().cloned().collect();
-    run(session, plan, &stores, &Names::List(targets))
+    hz_meter::span(hz_meter::Kind::Queue, || "run queue".into(), || run(session, plan, &stores, &Names::List(targets)))
 }
 
 /// What is built, as the build's events tell it: `-b` gives its one name as a text at the end, and a
