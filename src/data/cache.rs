@@ -129,9 +129,9 @@ pub(crate) struct Cache {
     written: Box<[u64; BITS]>,
     /// Are the active overrides known? Until then nothing counts that depends on them.
     pub overrides_known: bool,
-    /// The active overrides are being found out, for the first time: what depends on them neither
-    /// counts nor is kept.
-    pub settling: bool,
+    /// Set while the active overrides are being found out, for the first time: what depends on them counts
+    /// only meanwhile, and is kept here.
+    settling: Option<Entries>,
 }
 
 impl Default for Cache {
@@ -143,12 +143,17 @@ impl Default for Cache {
             generation: 1,
             written: Box::new([0; BITS]),
             overrides_known: false,
-            settling: false,
+            settling: None,
         }
     }
 }
 
 impl Cache {
+    /// The active overrides are being found out from here on (true), or no longer.
+    pub fn set_settling(&mut self, on: bool) {
+        self.settling = on.then(Entries::default);
+    }
+
     #[inline]
     fn next_generation(&mut self) {
         self.generation += 1;
@@ -186,11 +191,11 @@ impl Cache {
 
     #[inline]
     fn blocked(&self, entry: &Cached) -> bool {
-        if !entry.reads.of_overrides() || (self.overrides_known && !self.settling) {
+        if !entry.reads.of_overrides() || (self.overrides_known && self.settling.is_none()) {
             return false;
         }
         // Made since the last write without asking for the active overrides, or they would be known.
-        let untold = !self.settling && entry.reads == Reads::ALL && entry.generation == self.generation;
+        let untold = self.settling.is_none() && entry.reads == Reads::ALL && entry.generation == self.generation;
         !untold
     }
 
@@ -201,6 +206,12 @@ impl Cache {
     /// The entry, if it counts.
     #[inline]
     pub fn get(&self, hash: u64, name: &str) -> Option<&Cached> {
+        if let Some(entry) = self.settling.as_ref().and_then(|kept| kept.get(&hash))
+            && &*entry.name == name
+            && (entry.generation == self.generation || self.is_fresh(entry, entry.generation))
+        {
+            return Some(entry);
+        }
         if let Some(entry) = self.own.get(&hash)
             && &*entry.name == name
         {
@@ -220,11 +231,12 @@ impl Cache {
     }
 
     pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, reads: Reads) {
-        if self.settling && reads.of_overrides() {
-            return;
-        }
         let used = AtomicU64::new(self.generation);
-        self.own.insert(hash, Cached { generation: self.generation, used, name, value, full, reads });
+        let entry = Cached { generation: self.generation, used, name, value, full, reads };
+        match &mut self.settling {
+            Some(kept) if reads.of_overrides() => kept.insert(hash, entry),
+            _ => self.own.insert(hash, entry),
+        };
     }
 
     /// A name is filtered from now on. What the reference would have kept at this moment, because it was
@@ -286,7 +298,7 @@ impl Cache {
             generation: self.generation,
             written: self.written.clone(),
             overrides_known: false,
-            settling: false,
+            settling: None,
         }
     }
 }

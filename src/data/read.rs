@@ -337,7 +337,7 @@ impl<'a> Ctx<'a> {
         // variable OVERRIDES depends on is written: the error is told once.
         st.in_override = false;
         if result.is_err() {
-            st.cache.settling = false;
+            st.cache.set_settling(false);
             st.cache.overrides_known = true;
             st.cache.unsettled();
             st.last_overrides = None;
@@ -361,7 +361,7 @@ impl<'a> Ctx<'a> {
                 st.in_override = true;
                 st.overrides = Some(Arc::default());
                 st.cache.overrides_known = true;
-                st.cache.settling = round == 0;
+                st.cache.set_settling(round == 0);
             }
             let text = read()?;
             let overrides = Arc::new(Overrides::new(&text));
@@ -369,7 +369,7 @@ impl<'a> Ctx<'a> {
                 let mut st = self.st.borrow_mut();
                 st.overrides = Some(overrides.clone());
                 st.in_override = false;
-                st.cache.settling = false;
+                st.cache.set_settling(false);
                 if round > 0 {
                     st.cache.forget();
                 } else if st.last_overrides.as_ref().is_none_or(|last| last.list != overrides.list) {

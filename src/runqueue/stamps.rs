@@ -7,9 +7,11 @@ use rustc_hash::FxHashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Time of a stamp in whole seconds; None: there is none.
-fn timestamp(path: &str) -> Option<i64> {
-    std::fs::metadata(path).ok().map(|meta| meta.mtime())
+/// Time of a stamp; None: there is none. The reference looks at whole seconds, which is fine enough for
+/// builds that take longer than that each: ours may run twice within one, and what ran in the second
+/// of them is newer.
+fn timestamp(path: &str) -> Option<(i64, i64)> {
+    std::fs::metadata(path).ok().map(|meta| (meta.mtime(), meta.mtime_nsec()))
 }
 
 impl RunQueue {
@@ -59,7 +61,7 @@ impl RunQueue {
     }
 
     /// The answer as far as the task's own stamp gives it, or the stamp's time.
-    fn own_stamp(&self, id: TaskId, setscene: bool) -> Result<std::result::Result<bool, i64>> {
+    fn own_stamp(&self, id: TaskId, setscene: bool) -> Result<std::result::Result<bool, (i64, i64)>> {
         let path = self.sigs.stampfile(&self.work.graph, id, setscene, true)?;
         let Some(time) = timestamp(&path) else {
             log(level::DEBUG2, crate::DOMAIN, format!("Stampfile {path} not available"));
@@ -178,3 +180,21 @@ pub(crate) fn fakeroot_trouble(path: &str) -> Option<String> {
     (trouble && !lines.is_empty()).then_some(lines)
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_of_one_second_have_an_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamp = |name: &str, nanoseconds: u32| {
+            let path = dir.path().join(name);
+            let file = std::fs::File::create(&path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, nanoseconds)).unwrap();
+            timestamp(path.to_str().unwrap()).unwrap()
+        };
+        assert!(stamp("first", 100_000_000) < stamp("second", 104_000_000));
+        assert_eq!(timestamp("/nowhere/at all"), None);
+    }
+}
