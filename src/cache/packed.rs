@@ -36,8 +36,7 @@ pub(crate) struct PackedFile {
     pub nocache: bool,
 }
 
-/// One recipe file with what is new in the tables of the process that parsed it; the files are all that
-/// the recipe depends on.
+/// One recipe file with what is new in the tables of the process that parsed it.
 #[derive(Clone, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub(crate) struct Packet {
     pub new: Tables,
@@ -50,7 +49,8 @@ pub struct Packer {
     /// Texts and lists of this process's tables that were sent already.
     texts: usize,
     lists: usize,
-    states: FxHashMap<String, FileState>,
+    /// Numbers of the files sent already.
+    files: FxHashMap<String, u32>,
 }
 
 impl Packer {
@@ -68,9 +68,13 @@ impl Packer {
             known.lists()[self.lists..].iter().for_each(|list| new.lists.push(list));
             (self.texts, self.lists) = (known.texts().len(), known.lists().len());
         });
+        let mut depends = Vec::with_capacity(parsed.depends.len());
         for path in parsed.depends {
-            let state = self.states.entry(path.clone()).or_insert_with(|| FileState::of(Path::new(&path)));
-            new.files.push((path, state.clone()));
+            let next = self.files.len() as u32;
+            depends.push(*self.files.entry(path).or_insert_with_key(|path| {
+                new.files.push((path.clone(), FileState::of(Path::new(path))));
+                next
+            }));
         }
         let nocache = parsed.infos.iter().any(|i| i.nocache);
         let packet = Packet {
@@ -81,7 +85,7 @@ impl Packer {
                 appends: parsed.appends,
                 infos: parsed.infos,
                 siggen,
-                depends: Vec::new(),
+                depends,
                 nocache,
             },
         };

@@ -95,6 +95,7 @@ pub struct RecipeCache {
 struct Translation {
     texts: Vec<u32>,
     lists: Vec<u32>,
+    files: Vec<u32>,
 }
 
 impl RecipeCache {
@@ -182,7 +183,10 @@ impl RecipeCache {
             siggen.renumber(|n| known.texts[n as usize], |n| known.lists[n as usize]);
         }
         let states = rkyv::deserialize::<Vec<(String, FileState)>, _>(&packet.new.files).map_err(unreadable)?;
-        file.depends = states.into_iter().map(|(path, state)| self.numbering.file(&path, state)).collect();
+        known.files.extend(states.into_iter().map(|(path, state)| self.numbering.file(&path, state)));
+        for n in &mut file.depends {
+            *n = known.files[*n as usize];
+        }
         self.changed = true;
         let infos = file.infos.clone();
         for (at, info) in infos.iter().enumerate() {

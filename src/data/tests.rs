@@ -5,9 +5,10 @@ use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 /// Python enough for tests: calls of `d.getVar`, `d.setVar` and `bb.utils.contains` with literals, a text
-/// in quotes, a number; anything else is a NameError. Keeps what is logged.
+/// in quotes, a number; anything else is a NameError. Keeps what is logged; the truth value tells whether
+/// what it evaluates is trusted to have read nothing but the store.
 #[derive(Default)]
-struct Fake(Mutex<Vec<String>>);
+struct Fake(Mutex<Vec<String>>, bool);
 
 impl Runtime for Fake {
     fn eval_inline(&self, store: &DataStore, expr: &str, _: Option<&str>) -> Result<Value, RuntimeError> {
@@ -57,6 +58,9 @@ impl Runtime for Fake {
                 }))),
             },
         }
+    }
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
+        self.eval_inline(store, expr, var).map(|value| (value, self.1))
     }
     fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         Ok(format!("{expr}({value})").into())
@@ -575,45 +579,6 @@ fn a_place_found_by_looking_at_the_caller_is_not_in_messages() {
     assert!(told.contains("BB_ENV_PASSTHROUGH_ADDITIONS (file: x.bb line: 3)"), "{told}");
 }
 
-/// [`Fake`], trusted to have read nothing but the store.
-#[derive(Default)]
-struct Seen(Fake);
-
-impl Runtime for Seen {
-    fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
-        self.0.eval_inline(store, expr, var)
-    }
-    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
-        self.0.eval_inline(store, expr, var).map(|value| (value, true))
-    }
-    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
-        self.0.apply_filter(store, var, value, expr)
-    }
-    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn register_handler(&self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn save_handlers(&self) -> Box<dyn Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<LibFunction>, RuntimeError> {
-        Ok(Vec::new())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn log(&self, _: u32, _: &str, _: &str) {}
-}
-
 mod kept_values {
     use super::*;
     use proptest::prelude::*;
@@ -692,8 +657,9 @@ mod kept_values {
         /// Values that are kept say what values made anew say, whatever was written in between.
         #[test]
         fn say_what_fresh_ones_say(steps in prop::collection::vec(step(), 1..40)) {
-            let mut keeps = DataStore::new(Arc::new(Seen::default()));
-            let mut forgets = DataStore::new(Arc::new(Seen::default()));
+            let trusted = || Arc::new(Fake(Mutex::default(), true));
+            let mut keeps = DataStore::new(trusted());
+            let mut forgets = DataStore::new(trusted());
             for (at, step) in steps.iter().enumerate() {
                 let kept = run(&mut keeps, step);
                 forgets.forget_kept_values();
