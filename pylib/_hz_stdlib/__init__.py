@@ -7,6 +7,7 @@ it whole. Modules that are missing altogether stand beside this package under th
 
 import sys
 
+from _hz_stdlib import _lazy  # before all that imports more
 from _hz_stdlib import _os, _signal, _time
 
 # Who asks whether a hook was replaced compares these; the interpreter makes two objects of one function.

@@ -1,9 +1,19 @@
 """Checksums of the metadata's local files, and the revisions that floating branches had."""
 
+import logging
 import os
 import stat
 
 import _hz_fetch
+
+
+def open_caches(d, servercontext=True):
+    """Opens the caches on disk; the server's begin anew or go on, as BB_SRCREV_POLICY says."""
+    policy = d.getVar("BB_SRCREV_POLICY") or "clear"
+    _hz_fetch.cache_open(d.getVar("BB_CACHEDIR"), servercontext, policy)
+    if servercontext:
+        what = "Keeping" if policy == "cache" else "Clearing"
+        logging.getLogger("BitBake.Fetcher").debug("%s SRCREV cache due to cache policy of: %s", what, policy)
 
 
 class FileMtimeCache(object):

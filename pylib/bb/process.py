@@ -7,6 +7,9 @@ import os
 import select
 import signal
 import subprocess
+import sys
+
+import _hz_utils
 
 logger = logging.getLogger("BitBake.Process")
 
@@ -53,20 +56,29 @@ class ExecutionError(CmdError):
         return "%s with exit code %s%s%s" % (super().__str__(), self.exitcode, output, self.extra_message or "")
 
 
-class Popen(subprocess.Popen):
-    """subprocess.Popen with pipes for all three streams."""
+def __getattr__(name):
+    # Made when somebody wants it: most commands start no program from Python.
+    if name != "Popen":
+        raise AttributeError("module 'bb.process' has no attribute %r" % name)
 
-    defaults = {
-        "close_fds": True,
-        "preexec_fn": subprocess_setup,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "stdin": subprocess.PIPE,
-        "shell": False,
-    }
+    class Popen(subprocess.Popen):
+        """subprocess.Popen with pipes for all three streams."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **{**self.defaults, **kwargs})
+        defaults = {
+            "close_fds": True,
+            "preexec_fn": subprocess_setup,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "stdin": subprocess.PIPE,
+            "shell": False,
+        }
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **{**self.defaults, **kwargs})
+
+    Popen.__qualname__ = "Popen"
+    globals()["Popen"] = Popen
+    return Popen
 
 
 class _Stream:
@@ -161,9 +173,13 @@ def run(cmd, input=None, log=None, extrafiles=None, **options):
     a function that gets what can be read from it. Raises NotFoundError, CmdError, ExecutionError.
     """
     if isinstance(cmd, str):
+        if options.keys() == {"cwd"} and not log and input is None and isinstance(options["cwd"], str):
+            known = _hz_utils.git_answer(cmd, options["cwd"])
+            if known is not None:
+                return known, ""
         options.setdefault("shell", True)
     try:
-        pipe = Popen(cmd, **options)
+        pipe = sys.modules[__name__].Popen(cmd, **options)
     except OSError as exc:
         if exc.errno == errno.ENOENT:
             raise NotFoundError(cmd)

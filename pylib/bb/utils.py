@@ -317,7 +317,7 @@ def join_deps(deps, commasep=True):
     return (", " if commasep else " ").join(entries)
 
 
-_SEMVER = re.compile(
+_SEMVER = (
     r"(?P<core>(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2})"
     r"(?:-(?P<pre>(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
     r"(?:\+(?P<build>[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$"
@@ -326,7 +326,7 @@ _SEMVER = re.compile(
 
 def is_semver(version):
     """Is this a version of Semantic Versioning 2.0.0?"""
-    return _SEMVER.match(version) is not None
+    return re.match(_SEMVER, version) is not None
 
 
 # -- Small values

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use std::collections::hash_map::Entry;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 
@@ -20,14 +21,38 @@ pub enum FileState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Stamp {
     pub mtime_ns: i128,
+    pub ctime_ns: i128,
     pub size: u64,
     pub inode: u64,
 }
 
+/// Ages below which a file may change once more without its times telling: the clock that kernels stamp
+/// files with ticks some hundred times a second, and some file systems keep whole seconds, FAT pairs of them.
+const YOUNG_NS: i128 = 50_000_000;
+const YOUNG_COARSE_NS: i128 = 2_000_000_000;
+
+impl Stamp {
+    /// Never that of a file: the content has to be read.
+    const UNTOLD: i128 = i128::MIN;
+
+    fn is_young(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i128;
+        let changed = self.mtime_ns.max(self.ctime_ns);
+        let coarse = self.mtime_ns % 1_000_000_000 == 0 && self.ctime_ns % 1_000_000_000 == 0;
+        now - changed < if coarse { YOUNG_COARSE_NS } else { YOUNG_NS }
+    }
+}
+
 fn stamp(path: &Path) -> Option<(Stamp, bool)> {
     let meta = std::fs::metadata(path).ok()?;
-    let mtime_ns = meta.mtime() as i128 * 1_000_000_000 + meta.mtime_nsec() as i128;
-    Some((Stamp { mtime_ns, size: meta.size(), inode: meta.ino() }, meta.is_dir()))
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let stamp = Stamp {
+        mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: nanoseconds(meta.ctime(), meta.ctime_nsec()),
+        size: meta.size(),
+        inode: meta.ino(),
+    };
+    Some((stamp, meta.is_dir()))
 }
 
 fn content(path: &Path, dir: bool) -> Option<[u8; 32]> {
@@ -46,12 +71,15 @@ fn content(path: &Path, dir: bool) -> Option<[u8; 32]> {
 }
 
 impl FileState {
-    /// The state of `path` now. An unreadable file counts as absent.
+    /// The state of `path` now. An unreadable file counts as absent. Of a file that was changed a moment
+    /// ago only the content is remembered, since another change would not show.
     pub fn of(path: &Path) -> FileState {
-        match stamp(path).and_then(|(stat, dir)| Some((stat, content(path, dir)?))) {
-            Some((stat, sha256)) => FileState::Present { stat, sha256 },
-            None => FileState::Absent,
+        let Some((mut stat, dir)) = stamp(path) else { return FileState::Absent };
+        let Some(sha256) = content(path, dir) else { return FileState::Absent };
+        if stat.is_young() {
+            stat.mtime_ns = Stamp::UNTOLD;
         }
+        FileState::Present { stat, sha256 }
     }
 }
 
@@ -123,6 +151,30 @@ mod tests {
         assert!(Checker::default().unchanged(name, &FileState::Absent));
         std::fs::write(&path, "").unwrap();
         assert!(!Checker::default().unchanged(name, &FileState::Absent), "appeared");
+    }
+
+    #[test]
+    fn times_of_a_young_file_tell_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.inc");
+        let name = path.to_str().unwrap();
+        std::fs::write(&path, "A = \"1\"\n").unwrap();
+        let young = FileState::of(&path);
+        // As if the second write fell into the same tick: same times, size and inode.
+        let FileState::Present { stat, .. } = young else { panic!("it is there") };
+        assert_eq!(stat.mtime_ns, Stamp::UNTOLD);
+        std::fs::write(&path, "A = \"2\"\n").unwrap();
+        assert!(!Checker::default().unchanged(name, &young));
+
+        std::thread::sleep(std::time::Duration::from_nanos(YOUNG_NS as u64 * 2));
+        let old = FileState::of(&path);
+        assert!(matches!(&old, FileState::Present { stat, .. } if stat.mtime_ns != Stamp::UNTOLD));
+        let times = std::fs::FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
+        let back = std::fs::metadata(&path).unwrap().modified().unwrap();
+        std::fs::write(&path, "A = \"3\"\n").unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_times(times.set_modified(back)).unwrap();
+        assert!(!Checker::default().unchanged(name, &old), "the time of the last change of the inode cannot be set back");
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod tables;
 
 pub use files::{FileState, Stamp};
 pub use packed::{Packer, ParsedFile};
-pub use recipe::{RecipeInfo, TaskDeps};
+pub use recipe::{Recipe, RecipeInfo, TaskDeps};
 pub use store::{CacheError, RecipeCache};

@@ -1,9 +1,11 @@
 //! What the rest of a build needs to know of one recipe (or one variant of it) once it is parsed.
 
+use crate::store::Place;
 use hz_diagnostics::Str;
 use hz_siggen::PackedSignatures;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// Facts of one recipe variant. Field by field what the reference caches ("Recipe facts cached" in
 /// the compatibility surface).
@@ -71,4 +73,50 @@ pub struct TaskDeps {
     /// `rdeptask`, `recrdeptask`, `recideptask`, `nostamp`, `fakeroot`, `noexec`, `umask`,
     /// `cleandirs` and whatever else the reference records there.
     pub flags: IndexMap<Str, IndexMap<Str, Str>>,
+}
+
+/// A recipe of this run. One that the cache file still knew is read from it when somebody asks for more
+/// than stands here: most commands need all recipes' names and few recipes' facts.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    pub mcfn: Str,
+    pub pn: Str,
+    pub skipped: Option<Str>,
+    pub stamp: Str,
+    info: OnceLock<RecipeInfo>,
+    place: Option<Place>,
+}
+
+impl Recipe {
+    pub(crate) fn at(place: Place) -> Recipe {
+        let info = place.info();
+        Recipe {
+            mcfn: info.mcfn.as_ref().into(),
+            pn: info.pn.as_ref().into(),
+            skipped: info.skipped.as_ref().map(|text| text.as_ref().into()),
+            stamp: info.stamp.as_ref().into(),
+            info: OnceLock::new(),
+            place: Some(place),
+        }
+    }
+}
+
+impl From<RecipeInfo> for Recipe {
+    fn from(info: RecipeInfo) -> Recipe {
+        Recipe {
+            mcfn: info.mcfn.clone(),
+            pn: info.pn.clone(),
+            skipped: info.skipped.clone(),
+            stamp: info.stamp.clone(),
+            info: info.into(),
+            place: None,
+        }
+    }
+}
+
+impl std::ops::Deref for Recipe {
+    type Target = RecipeInfo;
+    fn deref(&self) -> &RecipeInfo {
+        self.info.get_or_init(|| self.place.as_ref().map(Place::read).unwrap_or_default())
+    }
 }

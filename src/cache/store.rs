@@ -1,22 +1,19 @@
-//! The cache file: a header, a checksum and one archive, replaced as a whole.
+//! The cache file: one archive, replaced as a whole.
 
 use crate::files::{Checker, FileState};
 use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
-use crate::recipe::RecipeInfo;
+use crate::recipe::{ArchivedRecipeInfo, Recipe, RecipeInfo};
 use crate::tables::{Numbering, Tables};
 use hz_diagnostics::Str;
 use hz_siggen::{PackedSignatures, RecipeSignatures};
 use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
-use sha2::{Digest, Sha256};
-use std::io::Write;
+use hz_stored::{Kind, Stored};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bumped whenever the archived types change.
-const LAYOUT: u32 = 2;
-const MAGIC: &[u8; 8] = b"hzrecipe";
-/// Magic, layout, padding to 16, checksum; the archive behind it stays aligned.
-const HEADER: usize = 16 + 32;
+const KIND: &Kind = b"hz-recipes-00003";
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -34,32 +31,42 @@ struct Archive {
     files: Vec<PackedFile>,
 }
 
-/// The file of an earlier run, mapped.
-struct Mapped(memmap2::Mmap);
+/// The file of an earlier run.
+#[derive(Debug)]
+pub(crate) struct Mapped(Stored);
 
 impl Mapped {
     fn open(path: &Path, key: &str) -> Option<Mapped> {
-        let file = std::fs::File::open(path).ok()?;
-        // SAFETY: the file is only ever replaced by rename, never written in place.
-        let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
-        if map.len() < HEADER || &map[..8] != MAGIC || map[8..12] != LAYOUT.to_le_bytes() {
-            return None;
-        }
-        if Sha256::digest(&map[HEADER..]).as_slice() != &map[16..HEADER] {
-            return None;
-        }
-        let mapped = Mapped(map);
+        let mapped = Mapped(Stored::open(path, KIND)?);
         (mapped.archive().key.as_str() == key).then_some(mapped)
     }
 
     fn archive(&self) -> &ArchivedArchive {
-        // SAFETY: the checksum says these are the bytes this layout version wrote, and HEADER keeps
-        // the archive aligned to 16 in a page-aligned map.
-        unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.0[HEADER..]) }
+        // SAFETY: these are the bytes this layout wrote, aligned to 16.
+        unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.0) }
     }
 
     fn file(&self, n: usize) -> Option<PackedFile> {
         rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(&self.archive().files[n]).ok()
+    }
+}
+
+/// Where a recipe stands in a mapped file.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    mapped: Arc<Mapped>,
+    /// Number of the recipe file, of the variant.
+    file: usize,
+    variant: usize,
+}
+
+impl Place {
+    pub fn info(&self) -> &ArchivedRecipeInfo {
+        &self.mapped.archive().files[self.file].infos[self.variant]
+    }
+    pub fn read(&self) -> RecipeInfo {
+        // What was written of a valid value is one: nothing in it can fail to be read.
+        rkyv::deserialize::<RecipeInfo, rkyv::rancor::Error>(self.info()).unwrap_or_default()
     }
 }
 
@@ -75,7 +82,7 @@ enum Slot {
 pub struct RecipeCache {
     path: PathBuf,
     key: String,
-    old: Option<Mapped>,
+    old: Option<Arc<Mapped>>,
     /// Recipe files of the mapped file by multiconfig and path, until they are taken.
     untaken: FxHashMap<(Str, Str), usize>,
     /// Those taken.
@@ -102,7 +109,7 @@ impl RecipeCache {
     /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `key`
     /// stands for the configuration everything was parsed with.
     pub fn open(path: &Path, key: &str) -> RecipeCache {
-        let old = Mapped::open(path, key);
+        let old = Mapped::open(path, key).map(Arc::new);
         let mut untaken = FxHashMap::default();
         let mut held = 0;
         if let Some(old) = &old {
@@ -137,7 +144,7 @@ impl RecipeCache {
     }
 
     /// The recipes of a file if nothing they were made from has changed and the same appends apply.
-    pub fn take(&mut self, mc: &str, path: &str, appends: &[String]) -> Option<Vec<RecipeInfo>> {
+    pub fn take(&mut self, mc: &str, path: &str, appends: &[String]) -> Option<Vec<Recipe>> {
         let n = self.untaken.remove(&(mc.into(), path.into()))?;
         let old = self.old.as_ref()?;
         let (archive, file): (_, &ArchivedPackedFile) = (old.archive(), &old.archive().files[n]);
@@ -147,20 +154,21 @@ impl RecipeCache {
                 let entry = &archive.tables.files[n.to_native() as usize];
                 self.checker.unchanged_since(entry.0.as_str(), &entry.1)
             });
-        let infos = if fresh { rkyv::deserialize::<Vec<RecipeInfo>, rkyv::rancor::Error>(&file.infos).ok() } else { None };
-        let Some(infos) = infos else {
+        if !fresh {
             self.changed = true;
             return None;
-        };
-        for (at, info) in infos.iter().enumerate() {
-            self.slots.insert(info.mcfn.clone(), Slot::Old(n, at));
+        }
+        let place = |variant| Place { mapped: old.clone(), file: n, variant };
+        let recipes: Vec<Recipe> = (0..file.infos.len()).map(|variant| Recipe::at(place(variant))).collect();
+        for (at, recipe) in recipes.iter().enumerate() {
+            self.slots.insert(recipe.mcfn.clone(), Slot::Old(n, at));
         }
         self.kept.push(n);
-        Some(infos)
+        Some(recipes)
     }
 
     /// Takes a packet of parsing process `worker` (any number that tells them apart).
-    pub fn absorb(&mut self, worker: usize, bytes: &[u8]) -> Result<Vec<RecipeInfo>, CacheError> {
+    pub fn absorb(&mut self, worker: usize, bytes: &[u8]) -> Result<Vec<Recipe>, CacheError> {
         let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
         // SAFETY: packets come from our own forked processes, framed by the caller, made by
@@ -188,12 +196,12 @@ impl RecipeCache {
             *n = known.files[*n as usize];
         }
         self.changed = true;
-        let infos = file.infos.clone();
-        for (at, info) in infos.iter().enumerate() {
-            self.slots.insert(info.mcfn.clone(), Slot::New(self.fresh.len(), at));
+        let recipes: Vec<Recipe> = file.infos.iter().cloned().map(Recipe::from).collect();
+        for (at, recipe) in recipes.iter().enumerate() {
+            self.slots.insert(recipe.mcfn.clone(), Slot::New(self.fresh.len(), at));
         }
         self.fresh.push(file);
-        Ok(infos)
+        Ok(recipes)
     }
 
     /// What sigdata files show of a recipe's base hashes, without the hashes.
@@ -218,15 +226,7 @@ impl RecipeCache {
         let failed = |source: std::io::Error| CacheError::Write { path: self.path.clone(), source };
         let archive = self.collect();
         let body = rkyv::to_bytes::<rkyv::rancor::Error>(&archive).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
-        let dir = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(dir).map_err(failed)?;
-        let mut out = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        let mut header = [0u8; HEADER];
-        header[..8].copy_from_slice(MAGIC);
-        header[8..12].copy_from_slice(&LAYOUT.to_le_bytes());
-        header[16..].copy_from_slice(&Sha256::digest(&body));
-        out.write_all(&header).and_then(|()| out.write_all(&body)).and_then(|()| out.as_file().sync_all()).map_err(failed)?;
-        out.persist(&self.path).map_err(|e| failed(e.error))?;
+        hz_stored::write(&self.path, KIND, &body).map_err(failed)?;
         self.changed = false;
         Ok(())
     }
@@ -369,6 +369,11 @@ mod tests {
         let last = bytes.len() - 5;
         bytes[last] ^= 1;
         std::fs::write(&file, &bytes).unwrap();
+        assert!(RecipeCache::open(&file, "k").is_empty());
+        bytes[last] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        assert_eq!(RecipeCache::open(&file, "k").len(), 1, "a copy");
+        std::fs::write(&file, &bytes[..last]).unwrap();
         assert!(RecipeCache::open(&file, "k").is_empty());
         std::fs::write(&file, "short").unwrap();
         assert!(RecipeCache::open(&file, "k").is_empty());

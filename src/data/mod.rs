@@ -28,7 +28,7 @@ pub use depth::{Level, TOO_DEEP};
 pub use error::{DataError, Result, type_name};
 pub use expand::Refs;
 
-pub use runtime::{ClassEvent, Frame, LibFunction, PythonError, Runtime, RuntimeError};
+pub use runtime::{ClassEvent, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError};
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use read::Flags;
 pub use store::RENAMED;

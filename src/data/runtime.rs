@@ -93,6 +93,25 @@ pub struct LibFunction {
     pub has_visitor: bool,
 }
 
+/// Library functions, looked up when somebody needs them: signatures do, most commands do not.
+pub struct LibFunctions(Box<dyn FnOnce() -> Vec<LibFunction> + Send>);
+
+impl LibFunctions {
+    pub fn new(find: impl FnOnce() -> Vec<LibFunction> + Send + 'static) -> LibFunctions {
+        LibFunctions(Box::new(find))
+    }
+    /// In the order in which the library's modules were named.
+    pub fn find(self) -> Vec<LibFunction> {
+        (self.0)()
+    }
+}
+
+impl From<Vec<LibFunction>> for LibFunctions {
+    fn from(functions: Vec<LibFunction>) -> LibFunctions {
+        LibFunctions::new(move || functions)
+    }
+}
+
 /// What everything below Python may ask of Python. One per process.
 pub trait Runtime: Send + Sync {
     /// `${@expr}`: evaluate `expr` (already free of `${…}`) with `d` bound to `store`. Gives the
@@ -130,7 +149,7 @@ pub trait Runtime: Send + Sync {
     fn restore_handlers(&self, saved: Box<dyn std::any::Any + Send>);
 
     /// `addpylib DIR NAMESPACE`: see the compatibility surface. Gives every library function.
-    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<Vec<LibFunction>, RuntimeError>;
+    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<LibFunctions, RuntimeError>;
 
     /// `BB_GLOBAL_PYMODULES`: import each and make it a global of metadata code.
     fn add_global_modules(&self, names: &[&str]) -> Result<(), RuntimeError>;

@@ -34,8 +34,8 @@ impl hz_data::Runtime for Quiet {
         Box::new(())
     }
     fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<hz_data::LibFunction>, hz_data::RuntimeError> {
-        Ok(Vec::new())
+    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<hz_data::LibFunctions, hz_data::RuntimeError> {
+        Ok(Vec::new().into())
     }
     fn add_global_modules(&self, _: &[&str]) -> Result<(), hz_data::RuntimeError> {
         Ok(())

@@ -1,7 +1,6 @@
 //! All recipes of one multiconfig and the tables made from them: who provides what.
 
 use fancy_regex::Regex;
-use hz_cache::RecipeInfo;
 use hz_diagnostics::Str;
 use hz_events::{level, log};
 use indexmap::{IndexMap, IndexSet};
@@ -17,7 +16,7 @@ pub struct RecipeId(pub u32);
 /// A recipe that can be built, with the lists the tables derive from it.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    pub info: Arc<RecipeInfo>,
+    pub info: Arc<hz_cache::Recipe>,
     /// PN, then PROVIDES.
     pub provides: Vec<Str>,
     /// DEPENDS, each once. Extra dependencies of the recipe's own function are added later.
@@ -145,7 +144,7 @@ impl RecipeSet {
     }
 
     /// Adds one recipe variant; a skipped one goes to `skipped`. `priority` is the layer's.
-    pub fn add(&mut self, info: Arc<RecipeInfo>, priority: i64) {
+    pub fn add(&mut self, info: Arc<hz_cache::Recipe>, priority: i64) {
         if let Some(reason) = &info.skipped {
             let rprovides = info.packages.iter().chain(&info.rprovides).chain(info.rprovides_pkg.values().flatten()).cloned().collect();
             let (mcfn, pn, provides) = (info.mcfn.clone(), info.pn.clone(), info.provides.clone());

@@ -456,7 +456,7 @@ impl TaskGraph {
     pub fn set(&self, id: TaskId) -> &RecipeSet {
         &self.plan.sets[self.task(id).mc as usize]
     }
-    pub fn info(&self, id: TaskId) -> &hz_cache::RecipeInfo {
+    pub fn info(&self, id: TaskId) -> &hz_cache::Recipe {
         &self.set(id).recipe(self.task(id).recipe).info
     }
     pub fn mcfn(&self, id: TaskId) -> &Str {

@@ -2,7 +2,7 @@
 //! layers against the reference's `task-depends.dot`.
 
 use crate::*;
-use hz_cache::RecipeInfo;
+use hz_cache::{Recipe, RecipeInfo};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ fn config(pairs: &[(&str, &str)]) -> Table {
 }
 
 /// A recipe from `NAME=VALUE` facts; tasks `a b c` in a chain plus those given.
-fn recipe(file: &str, pn: &str, pv: &str, edit: impl FnOnce(&mut RecipeInfo)) -> Arc<RecipeInfo> {
+fn recipe(file: &str, pn: &str, pv: &str, edit: impl FnOnce(&mut RecipeInfo)) -> Arc<Recipe> {
     let mut info = RecipeInfo { mcfn: file.into(), pn: pn.into(), pv: pv.into(), packages: vec![pn.into()], ..RecipeInfo::default() };
     add_task(&mut info, "do_fetch", &[]);
     add_task(&mut info, "do_compile", &["do_fetch"]);
@@ -24,7 +24,7 @@ fn recipe(file: &str, pn: &str, pv: &str, edit: impl FnOnce(&mut RecipeInfo)) ->
     flag(&mut info, "deptask", "do_compile", "do_install");
     flag(&mut info, "recrdeptask", "do_build", "do_install");
     edit(&mut info);
-    Arc::new(info)
+    Arc::new(info.into())
 }
 fn add_task(info: &mut RecipeInfo, name: &str, after: &[&str]) {
     info.tasks.push(name.into());
@@ -35,7 +35,7 @@ fn flag(info: &mut RecipeInfo, flag: &str, task: &str, text: &str) {
     info.task_deps.flags.entry(flag.into()).or_default().insert(task.into(), text.into());
 }
 
-fn set(recipes: &[Arc<RecipeInfo>]) -> RecipeSet {
+fn set(recipes: &[Arc<Recipe>]) -> RecipeSet {
     let mut set = RecipeSet::new("");
     recipes.iter().for_each(|info| set.add(info.clone(), 5));
     set
@@ -50,7 +50,7 @@ fn build_with(mut set: RecipeSet, names: &[&str], config: &Table, halt: bool, op
     let plan = build_task_data(&names, "build", sets, &configs, targets, &mut |extra: &ExtraDepends| Ok(extra.deps.clone()))?;
     TaskGraph::build(plan, config, options)
 }
-fn build(recipes: &[Arc<RecipeInfo>], names: &[&str], config: &Table) -> Result<TaskGraph> {
+fn build(recipes: &[Arc<Recipe>], names: &[&str], config: &Table) -> Result<TaskGraph> {
     build_with(set(recipes), names, config, true, &GraphOptions::default()).map(|graph| graph.expect("tasks"))
 }
 fn deps(graph: &TaskGraph, tid: &str) -> Vec<String> {
@@ -252,7 +252,7 @@ fn two_versions_of_one_recipe() {
     });
     let mut old = (*old).clone();
     old.packages.push("old-x".into());
-    let error = build(&[Arc::new(old), new, odd], &["y"], &Table::new()).err().expect("two versions");
+    let error = build(&[Arc::new(old.into()), new, odd], &["y"], &Table::new()).err().expect("two versions");
     assert!(matches!(error, GraphError::Handled(_)));
     assert!(error.to_string().starts_with("Multiple versions of x are due to be built (/x_2.bb /x_1.bb)."), "{error}");
 }
@@ -348,7 +348,7 @@ fn as_the_reference() {
     let read = |name: &str| std::fs::read_to_string(format!("{dir}/{name}")).expect(name);
     let infos: Vec<RecipeInfo> = serde_json::from_str(&read("recipes.json")).expect("recipes");
     let table: Table = serde_json::from_str(&read("config.json")).expect("config");
-    let infos: Vec<Arc<RecipeInfo>> = infos.into_iter().map(Arc::new).collect();
+    let infos: Vec<Arc<Recipe>> = infos.into_iter().map(|info| Arc::new(info.into())).collect();
     for name in ["zip", "cim", "world"] {
         let start = std::time::Instant::now();
         let mut all = set(&infos);

@@ -49,7 +49,9 @@ kinds! {
     /// What time is spent on. Each moment belongs to the innermost kind that is going on.
     Kind {
         Other = "everything else",
+        Start = "start of the VM and its modules",
         Configuration = "configuration",
+        Definitions = "Python functions and libraries of layers defined",
         Statements = "files read and statements evaluated",
         Store = "look-ups and expansion",
         Inline = "inline expressions in the VM",

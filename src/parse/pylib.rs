@@ -1,24 +1,38 @@
 //! `addpylib`: Python packages of layers, and what signatures need to know of their functions.
 
 use crate::error::Result;
-use hz_data::{DataStore, LibFunction};
+use hz_data::{DataStore, LibFunction, LibFunctions};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use std::sync::LazyLock;
 
-/// By dotted name, the last definition wins: one table per process, as there is one Python.
-static FUNCTIONS: LazyLock<Mutex<IndexMap<Str, LibFunction>>> = LazyLock::new(Default::default);
+#[derive(Default)]
+struct Table {
+    /// By dotted name, the last definition wins.
+    known: IndexMap<Str, LibFunction>,
+    /// Nobody has asked for these yet.
+    waiting: Vec<LibFunctions>,
+}
+
+/// One table per process, as there is one Python.
+static FUNCTIONS: LazyLock<Mutex<Table>> = LazyLock::new(Default::default);
 
 /// Every function and class that `addpylib` made known for the configuration `_store` belongs to.
 /// There is one Python and so one configuration per process; a new parse starts a new table.
 pub fn lib_functions(_store: &DataStore) -> Vec<LibFunction> {
-    FUNCTIONS.lock().values().cloned().collect()
+    let mut table = FUNCTIONS.lock();
+    for functions in std::mem::take(&mut table.waiting) {
+        for function in functions.find() {
+            table.known.insert(function.name.clone(), function);
+        }
+    }
+    table.known.values().cloned().collect()
 }
 
 /// Before a configuration is parsed.
 pub(crate) fn forget() {
-    FUNCTIONS.lock().clear();
+    *FUNCTIONS.lock() = Table::default();
 }
 
 pub(crate) fn add_pylib(dir: &str, namespace: &str, store: &DataStore) -> Result<()> {
@@ -28,9 +42,6 @@ pub(crate) fn add_pylib(dir: &str, namespace: &str, store: &DataStore) -> Result
     runtime.add_global_modules(&modules)?;
     let dir = store.expand(dir, None)?;
     let functions = runtime.add_pylib(store, &dir, namespace)?;
-    let mut known = FUNCTIONS.lock();
-    for function in functions {
-        known.insert(function.name.clone(), function);
-    }
+    FUNCTIONS.lock().waiting.push(functions);
     Ok(())
 }

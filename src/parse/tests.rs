@@ -1,7 +1,7 @@
 //! Parsing with a runtime that knows no Python: it answers a few expressions and keeps notes.
 
 use super::*;
-use hz_data::{ClassEvent, DataStore, LibFunction, Runtime, RuntimeError, SetInfo, Value};
+use hz_data::{ClassEvent, DataStore, LibFunctions, Runtime, RuntimeError, SetInfo, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ impl Runtime for Fake {
         Box::new(())
     }
     fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, dir: &str, namespace: &str) -> Result<Vec<LibFunction>, RuntimeError> {
+    fn add_pylib(&self, _: &DataStore, dir: &str, namespace: &str) -> Result<LibFunctions, RuntimeError> {
         self.note(format!("pylib {dir} {namespace}"));
         Ok(Vec::new())
     }

@@ -4,16 +4,16 @@
 //! again. Errors come out as the reference's reports: the metadata's own lines, then the
 //! exception.
 
+use crate::codes::compile;
 use crate::errors::{self, Lines, frames, is_execution, is_expansion, is_handled, is_skip, to_runtime};
 use hz_data::{DataStore, Frame, RuntimeError};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use rustpython_vm::builtins::{PyBaseExceptionRef, PyCode, PyDict, PyDictRef};
-use rustpython_vm::compiler::Mode;
+use rustpython_vm::builtins::{PyBaseExceptionRef, PyDict, PyDictRef};
 use rustpython_vm::function::ArgMapping;
 use rustpython_vm::scope::Scope;
-use rustpython_vm::{AsObject, PyObjectRef, PyRef, PyResult, VirtualMachine};
+use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
@@ -58,9 +58,6 @@ pub fn digest(parts: impl Hash) -> u64 {
     hasher.finish()
 }
 
-type Codes = FxHashMap<(u64, usize), PyRef<PyCode>>;
-/// Compiled texts; the key holds a hash of text, file, line and mode, and the text's length.
-static CODES: Mutex<Option<Codes>> = Mutex::new(None);
 /// Function name -> what defined it last, and the function.
 static ACTIVE: Mutex<Option<FxHashMap<Str, (u64, PyObjectRef)>>> = Mutex::new(None);
 
@@ -75,24 +72,6 @@ pub fn syntax_error(vm: &VirtualMachine, exception: PyBaseExceptionRef) -> PyBas
     // Without it the text is merely worded otherwise.
     let _ = exception.as_object().set_attr("msg", vm.ctx.new_str(wanted), vm);
     exception
-}
-
-/// Compiles `text` as it stands after line `line` of `file`.
-pub fn compile(vm: &VirtualMachine, text: &str, file: &str, line: u32, mode: Mode) -> PyResult<PyRef<PyCode>> {
-    let key = (digest((text, file, line, matches!(mode, Mode::Eval))), text.len());
-    if let Some(code) = CODES.lock().as_ref().and_then(|codes| codes.get(&key)) {
-        return Ok(code.clone());
-    }
-    let padded;
-    let source = if line == 0 {
-        text
-    } else {
-        padded = format!("{}{text}", "\n".repeat(line as usize));
-        &padded
-    };
-    let code = vm.compile(source, mode, file).map_err(|error| syntax_error(vm, error.into_pyexception(vm, Some(source))))?;
-    CODES.lock().get_or_insert_default().insert(key, code.clone());
-    Ok(code)
 }
 
 /// The lines around `line` (from 1), the one itself marked.
@@ -246,7 +225,7 @@ pub fn define(vm: &VirtualMachine, text: &str, file: &str, line: u32) -> Result<
             return Ok(());
         }
     }
-    let code = compile(vm, text, file, line, Mode::Exec).map_err(|error| report_compile(vm, &error, text, file, line))?;
+    let code = compile(vm, text, file, line).map_err(|error| report_compile(vm, &error, text, file, line))?;
     let scope = Scope::new(Some(ArgMapping::from_dict_exact(context.clone())), context.clone());
     vm.run_code_obj(code, scope).map_err(|error| told(vm, error, file, text, None))?;
     if let Some(name) = name

@@ -1,7 +1,9 @@
 //! Python for metadata: the RustPython VM, the native modules behind `bb.*`, and the calls of
 //! metadata functions.
 
+pub mod codes;
 pub mod convert;
+mod deferral;
 pub mod errors;
 pub mod events_module;
 pub mod inline;
@@ -16,5 +18,5 @@ pub mod utils;
 pub mod vm;
 
 pub use runtime::{PythonRuntime, call_python_function, shared};
-pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, start, started};
+pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, run_deferred, start, started};
 pub use metadata::{Definition, record_definitions, replay_definitions};

@@ -1,28 +1,127 @@
-//! `addpylib`: imports a layer's Python library and collects the source text of its functions and
+//! `addpylib`: imports a layer's Python library, or puts that off until it is used, and collects the source text of its functions and
 //! classes, which signatures hash.
 //!
 //! The text is what the inspection module of Python 3.9 to 3.12 returns: from the first decorator
 //! to the last line of the body, with the comment lines that follow at the body's indentation.
 
+use crate::deferral;
 use crate::metadata::context;
 use hz_codeparser::{VisitorCall, VisitorFound};
-use hz_data::LibFunction;
+use hz_data::{LibFunction, LibFunctions};
 use hz_diagnostics::{Diagnostic, Str};
+use hz_stored::{Kind, Stored};
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::Stmt;
 use ruff_python_ast::token::{Token, TokenKind};
 use ruff_text_size::Ranged;
 use rustpython_vm::builtins::{PyDict, PyFunction, PyType};
+use rustc_hash::FxHashMap;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Imports `namespace` from `dir` with all it names in BBIMPORTS. After an error `found` holds what
-/// came before it.
-pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str, found: &mut Vec<LibFunction>) -> PyResult<()> {
+/// A module of BBIMPORTS as an earlier run met it.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    name: String,
+    /// Every module of a layer that is run with it: name, file, SHA-256 of that.
+    files: Vec<(String, PathBuf, String)>,
+    /// Nobody notices when it is run.
+    quiet: bool,
+    /// Parts of the namespace after which it has to be run.
+    follows: Vec<String>,
+    /// Functions with a `visitorcode`, and the fingerprint of their text.
+    visitors: Vec<(String, String)>,
+}
+
+impl Known {
+    /// Would the same be run now?
+    fn holds(&self, dirs: &[String], sums: &mut FxHashMap<PathBuf, String>) -> bool {
+        self.files.iter().all(|(name, file, sum)| {
+            let same = deferral::find(dirs, name).is_some_and(|(found, _)| found == *file);
+            same && sums.entry(file.clone()).or_insert_with_key(|file| sum_of(file)) == sum
+        })
+    }
+}
+
+fn sum_of(file: &Path) -> String {
+    std::fs::read(file).map(|text| hex::encode(Sha256::digest(text))).unwrap_or_default()
+}
+
+/// What a module has: found now, or as it was stored (JSON of [`Function`]s).
+enum Functions {
+    Found(Vec<LibFunction>),
+    Stored(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Function(Str, Str, u32, Str, Vec<Str>, Vec<Str>, bool);
+
+impl From<&LibFunction> for Function {
+    fn from(f: &LibFunction) -> Function {
+        Function(f.name.clone(), f.file.clone(), f.line, f.source.clone(), f.vardeps.clone(), f.vardepsexclude.clone(), f.has_visitor)
+    }
+}
+
+impl Functions {
+    fn all(self) -> Vec<LibFunction> {
+        match self {
+            Functions::Found(functions) => functions,
+            Functions::Stored(text) => {
+                let stored: Vec<Function> = serde_json::from_str(&text).unwrap_or_default();
+                let whole = |Function(name, file, line, source, vardeps, vardepsexclude, has_visitor): Function| LibFunction {
+                    name,
+                    file,
+                    line,
+                    source,
+                    vardeps,
+                    vardepsexclude,
+                    has_visitor,
+                };
+                stored.into_iter().map(whole).collect()
+            }
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Functions::Found(functions) => {
+                let functions: Vec<Function> = functions.iter().map(Function::from).collect();
+                serde_json::to_string(&functions).unwrap_or_default()
+            }
+            Functions::Stored(text) => text.clone(),
+        }
+    }
+}
+
+const KIND: &Kind = b"hz-python-libs-1";
+
+/// What earlier runs found out, by module: two lines each, after one that names the program.
+fn read_known(file: &Path) -> FxHashMap<String, (Known, String)> {
+    let mut all = FxHashMap::default();
+    let Some(stored) = Stored::open(file, KIND) else { return all };
+    let mut lines = std::str::from_utf8(&stored).unwrap_or_default().lines();
+    if lines.next() != Some(&hz_stored::program()) {
+        return all;
+    }
+    while let (Some(known), Some(functions)) = (lines.next(), lines.next()) {
+        if let Ok(known) = serde_json::from_str::<Known>(known) {
+            all.insert(known.name.clone(), (known, functions.to_string()));
+        }
+    }
+    all
+}
+
+/// Imports `namespace` from `dir` with all it names in BBIMPORTS. Modules that an earlier run imported, and
+/// that do nothing but define names, are run when somebody uses them.
+pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<LibFunctions> {
     let path = vm.sys_module.get_attr("path", vm)?;
     let known: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
     if !known.iter().any(|known| known == dir) {
         vm.call_method(&path, "append", (dir.to_string(),))?;
     }
+    let dirs: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
     let context = context(vm)?;
     let module = vm.import(&vm.ctx.new_str(namespace), 0)?;
     context.set_item(namespace, module.clone(), vm)?;
@@ -30,17 +129,77 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str, found: &mut Vec<LibF
         Some(names) => names.try_to_value(vm)?,
         None => Vec::new(),
     };
+    let file = crate::vm::pycache().map(|cache| cache.join(format!("libraries-{namespace}")));
+    let mut earlier = file.as_deref().map(read_known).unwrap_or_default();
+    let mut sums = FxHashMap::default();
+    let mut parts: Vec<(Known, Functions)> = Vec::new();
+    let mut new = false;
     for name in imports {
         let dotted = format!("{namespace}.{name}");
+        let met = earlier.remove(&dotted).filter(|(known, _)| known.holds(&dirs, &mut sums));
+        if let Some((known, functions)) = met {
+            if known.quiet {
+                let lazy = crate::runtime::module(vm, "_hz_stdlib._lazy")?;
+                let defer = lazy.get_attr("defer", vm)?;
+                defer.call((dotted.clone(),), vm)?;
+                for leader in &known.follows {
+                    defer.call((leader.clone(), dotted.clone()), vm)?;
+                }
+            } else {
+                vm.import(&vm.ctx.new_str(&*dotted), 0)?;
+                module.get_attr(&vm.ctx.new_str(name), vm)?;
+            }
+            for (function, fingerprint) in &known.visitors {
+                let (module, function_name) = (dotted.clone(), function.clone());
+                let call = move |call: &VisitorCall<'_>| visit(&|vm| visitor_of(vm, &module, &function_name), call);
+                hz_codeparser::set_visitor(&format!("{dotted}.{function}"), fingerprint, Arc::new(call));
+            }
+            parts.push((known, Functions::Stored(functions)));
+            continue;
+        }
+        new = true;
         context.set_item(namespace, vm.import(&vm.ctx.new_str(&*dotted), 0)?, vm)?;
         let loaded = module.get_attr(&vm.ctx.new_str(name), vm)?;
-        collect(vm, &loaded, &dotted, found)?;
+        let (mut found, mut visitors) = (Vec::new(), Vec::new());
+        collect(vm, &loaded, &dotted, &mut found, &mut visitors)?;
+        let examined = deferral::examine(&dirs, &dotted);
+        // Of a package in the namespace all of it counts. Modules of other namespaces cannot lead.
+        let part = |leader: &String| {
+            let rest = leader.strip_prefix(namespace)?.strip_prefix('.')?;
+            Some(format!("{namespace}.{}", rest.split('.').next().unwrap_or(rest)))
+        };
+        let inside = examined.follows.iter().all(|leader| leader == namespace || part(leader).is_some());
+        let mut follows: Vec<String> = examined.follows.iter().filter_map(part).filter(|leader| *leader != dotted).collect();
+        follows.dedup();
+        let files = examined.files.into_iter().map(|(name, file)| {
+            let sum = sums.entry(file.clone()).or_insert_with_key(|file| sum_of(file)).clone();
+            (name, file, sum)
+        });
+        parts.push((Known { name: dotted, files: files.collect(), quiet: examined.quiet && inside, follows, visitors }, Functions::Found(found)));
     }
-    Ok(())
+    if let Some(file) = file.filter(|_| new) {
+        let mut text = hz_stored::program() + "\n";
+        for (known, functions) in &parts {
+            let Ok(known) = serde_json::to_string(known) else { continue };
+            text.push_str(&format!("{known}\n{}\n", functions.text()));
+        }
+        // Without it the next start takes longer, that is all.
+        let _ = hz_stored::write(&file, KIND, text.as_bytes());
+    }
+    Ok(LibFunctions::new(|| parts.into_iter().flat_map(|(_, functions)| functions.all()).collect()))
 }
 
-/// The functions and classes of one module that its own file defines.
-fn collect(vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut Vec<LibFunction>) -> PyResult<()> {
+fn visitor_of(vm: &VirtualMachine, module: &str, function: &str) -> PyResult {
+    vm.import(&vm.ctx.new_str(module), 0)?;
+    let module = vm.sys_module.get_attr("modules", vm)?.get_item(module, vm)?;
+    module.get_attr(&vm.ctx.new_str(function), vm)?.get_attr("visitorcode", vm)
+}
+
+/// The functions and classes of one module that its own file defines; `visitors` gets the names and
+/// fingerprints of those with a `visitorcode`.
+fn collect(
+    vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut Vec<LibFunction>, visitors: &mut Vec<(String, String)>,
+) -> PyResult<()> {
     let file: String = module.get_attr("__file__", vm)?.try_into_value(vm)?;
     let text = std::fs::read(&file)
         .map_err(|error| vm.new_os_error(format!("{file}: {error}")))?;
@@ -60,7 +219,9 @@ fn collect(vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut 
         let has_visitor = visitor.is_some();
         if let Some(visitor) = visitor {
             let fingerprint = format!("{:016x}", crate::metadata::digest(&*source.text));
-            hz_codeparser::set_visitor(&format!("{dotted}.{name}"), &fingerprint, std::sync::Arc::new(move |call| visit(&visitor, call)));
+            let call = move |call: &VisitorCall<'_>| visit(&|_| Ok(visitor.clone()), call);
+            hz_codeparser::set_visitor(&format!("{dotted}.{name}"), &fingerprint, Arc::new(call));
+            visitors.push((name.clone(), fingerprint));
         }
         let words = |attribute: &'static str| -> Vec<Str> {
             let set = vm.get_attribute_opt(&object, vm.ctx.intern_str(attribute)).ok().flatten();
@@ -83,13 +244,13 @@ fn collect(vm: &VirtualMachine, module: &PyObjectRef, dotted: &str, found: &mut 
 
 /// Asks a library function's `visitorcode` what a call reads. It is given the arguments as the
 /// syntax tree Python's `ast` module makes, and gives (contains, execs, argument not understood).
-fn visit(visitor: &PyObjectRef, call: &VisitorCall<'_>) -> Result<VisitorFound, Diagnostic> {
+fn visit(visitor: &dyn Fn(&VirtualMachine) -> PyResult, call: &VisitorCall<'_>) -> Result<VisitorFound, Diagnostic> {
     crate::enter(|vm| {
         let asked = || -> PyResult<VisitorFound> {
             let ast = vm.import("ast", 0)?;
             let tree = vm.call_method(&ast, "parse", (call.call.to_string(), "<call>", "eval"))?;
             let args = tree.get_attr("body", vm)?.get_attr("args", vm)?;
-            let found = visitor.call((call.name.to_string(), args.clone()), vm)?;
+            let found = visitor(vm)?.call((call.name.to_string(), args.clone()), vm)?;
             let found: Vec<PyObjectRef> = found.try_to_value(vm)?;
             let [contains, execs, warn] = &*found else {
                 return Err(vm.new_type_error("a visitorcode function gives (contains, execs, warn)"));

@@ -3,7 +3,7 @@
 
 use crate::errors::to_runtime;
 use crate::{enter, inline, metadata, pylibs, store};
-use hz_data::{ClassEvent, DataStore, LibFunction, Runtime, RuntimeError, Value};
+use hz_data::{ClassEvent, DataStore, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
 use rustpython_vm::builtins::PyDict;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
@@ -137,6 +137,7 @@ impl Runtime for PythonRuntime {
     }
 
     fn define(&self, _module: &str, text: &str, file: &str, line: u32) -> Result<(), RuntimeError> {
+        let _timed = hz_meter::timed(hz_meter::Kind::Definitions);
         enter(|vm| metadata::define(vm, text, file, line))
     }
 
@@ -204,21 +205,20 @@ impl Runtime for PythonRuntime {
         });
     }
 
-    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<Vec<LibFunction>, RuntimeError> {
+    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<LibFunctions, RuntimeError> {
         let modules = store.get_or_empty("BB_GLOBAL_PYMODULES").map(|text| text.to_string()).unwrap_or_default();
         let modules: Vec<&str> = modules.split_whitespace().collect();
         self.add_global_modules(&modules)?;
-        enter(|vm| {
-            let mut found = Vec::new();
-            match pylibs::add(vm, dir, namespace, &mut found) {
+        hz_meter::span(hz_meter::Kind::Definitions, || format!("addpylib {dir}"), || {
+            enter(|vm| match pylibs::add(vm, dir, namespace) {
                 Err(error) if error.class().fast_issubclass(vm.ctx.exceptions.attribute_error) => {
                     let text = format!("Error importing OE modules: {}", crate::errors::message(vm, &error));
                     hz_events::log(hz_events::level::ERROR, "Main", text);
-                    Ok(found)
+                    Ok(Vec::new().into())
                 }
                 Err(error) => Err(to_runtime(vm, error)),
-                Ok(()) => Ok(found),
-            }
+                Ok(found) => Ok(found),
+            })
         })
     }
 

@@ -51,8 +51,31 @@ pub fn started() -> bool {
     PYTHON.get().is_some()
 }
 
+static PYCACHE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Where what was compiled is kept, if it is.
+pub(crate) fn pycache() -> Option<&'static PathBuf> {
+    PYCACHE.get()
+}
+
+/// Runs every module that is imported and was put off until it is used. Processes forked from here on
+/// share them.
+pub fn run_deferred() {
+    enter(|vm| {
+        let run = vm.import("_hz_stdlib._lazy", 0).and_then(|_| crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((), vm));
+        if let Err(error) = run {
+            vm.print_exception(&error);
+        }
+    });
+}
+
 /// Starts the VM; later calls give the one that runs.
 pub fn start(options: Options) -> &'static Python {
+    if let Some(dir) = &options.pycache
+        && PYCACHE.set(dir.clone()).is_ok()
+    {
+        crate::codes::open(&dir.join("definitions"));
+    }
     let (python, _) = PYTHON.get_or_init(|| (Python { interpreter: build(options) }, std::thread::current().id()));
     python
 }

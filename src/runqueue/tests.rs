@@ -2,7 +2,7 @@
 //! expected task lists follow what the reference does with recipes of this shape.
 
 use crate::*;
-use hz_cache::RecipeInfo;
+use hz_cache::{Recipe, RecipeInfo};
 use hz_graph::{ExtraDepends, RecipeSet, TargetOptions, TaskGraph, build_task_data};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 type Table = HashMap<String, String>;
 
 /// `pn`, what it depends on, and `do_package_setscene[depends]`.
-fn recipe(pn: &str, mc: &str, depends: &[&str], hard: &str) -> Arc<RecipeInfo> {
+fn recipe(pn: &str, mc: &str, depends: &[&str], hard: &str) -> Arc<Recipe> {
     let prefix = if mc.is_empty() { String::new() } else { format!("mc:{mc}:") };
     let mut info = RecipeInfo {
         mcfn: format!("{prefix}/{pn}.bb").into(),
@@ -65,7 +65,7 @@ fn recipe(pn: &str, mc: &str, depends: &[&str], hard: &str) -> Arc<RecipeInfo> {
     for (flag, task, text) in flags {
         info.task_deps.flags.entry(flag.into()).or_default().insert(format!("do_{task}").into(), text.into());
     }
-    Arc::new(info)
+    Arc::new(info.into())
 }
 
 /// What happens in a simulated build.
@@ -244,7 +244,7 @@ struct Build {
     world: Shared,
     config: Table,
     options: Options,
-    recipes: Vec<Arc<RecipeInfo>>,
+    recipes: Vec<Arc<Recipe>>,
     halt: bool,
     _dir: tempfile::TempDir,
     events: Recorder,
@@ -461,7 +461,7 @@ fn noexec_and_nostamp() {
     let mut info = (*build.recipes[0]).clone();
     info.task_deps.flags.entry("noexec".into()).or_default().insert("do_patch".into(), "1".into());
     info.task_deps.flags.entry("nostamp".into()).or_default().insert("do_build".into(), "1".into());
-    build.recipes[0] = Arc::new(info);
+    build.recipes[0] = Arc::new(info.into());
     let ran = build.ran(&["a1"]);
     assert!(!ran.contains(&"a1:patch".into()) && ran.len() == 13);
     assert_eq!(build.ran(&["a1"]), ["a1:build"]);
@@ -676,7 +676,7 @@ fn real_layers() {
     for (name, cached) in [("zip", false), ("cim", false), ("cim", true), ("world", false), ("world", true)] {
         let mut build = Build::new("");
         let infos: Vec<RecipeInfo> = serde_json::from_str(&read("recipes.json")).expect("recipes");
-        build.recipes = infos.into_iter().map(Arc::new).collect();
+        build.recipes = infos.into_iter().map(|info| Arc::new(info.into())).collect();
         build.config.extend(serde_json::from_str::<Table>(&read("config.json")).expect("config"));
         build.config.insert("BB_NUMBER_THREADS".into(), "8".into());
         build.options.dry_run = true;

@@ -111,7 +111,7 @@ fn build_one(session: &mut Session, pattern: &str, told: bool) -> Result<()> {
 
     let item = info.pn.clone();
     let mut set = RecipeSet::new(hz_diagnostics::Str::from(mc));
-    set.add(Arc::new(info), 1);
+    set.add(Arc::new(info.into()), 1);
     let mut data = TaskData::new(!session.request.keep_going, false);
     let stores = [(mc.into(), config.clone())].into_iter().collect();
     data.add_provider(&config, &mut set, &item, &mut Metadata::new(&stores)).map_err(graphs::told)?;

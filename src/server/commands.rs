@@ -88,6 +88,9 @@ pub(crate) fn run(session: &mut Session, plan: BuildPlan, stores: &[DataStore], 
         setscene_only: session.request.setscene_only,
         progress: true,
     };
+    if !options.dry_run && options.dump_signatures.is_empty() {
+        hz_python::run_deferred();
+    }
     let config = session.data().clone();
     let hooks = BuildHooks::new(session);
     let forker = Forker::new(session, recipes, variables);

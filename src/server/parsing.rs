@@ -2,7 +2,7 @@
 
 use crate::bridge::{fire, number, text, trace};
 use crate::farm::{Farm, Message, Outlet};
-use hz_cache::{Packer, ParsedFile, RecipeCache, RecipeInfo};
+use hz_cache::{Packer, ParsedFile, Recipe, RecipeCache};
 use hz_data::{DataError, DataStore, RuntimeError};
 use hz_diagnostics::Str;
 use hz_events::{Event, level, log};
@@ -25,7 +25,7 @@ struct Job {
 /// All recipes, parsed.
 pub struct Parsed {
     /// Per multiconfig, in the order of the recipe files.
-    pub recipes: IndexMap<Str, Vec<Arc<RecipeInfo>>>,
+    pub recipes: IndexMap<Str, Vec<Arc<Recipe>>>,
     pub collectors: IndexMap<Str, FileCollector>,
     pub files: IndexMap<Str, Vec<String>>,
     /// In the order of BBFILE_COLLECTIONS.
@@ -121,7 +121,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), &cache_key(config));
     let known = cache.len();
     fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
-    let mut results: Vec<Option<Vec<RecipeInfo>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends)).collect();
+    let mut results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends)).collect();
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
 
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
@@ -140,7 +140,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
         }
     }
     let (mut virtuals, mut skipped) = (0, 0);
-    let mut recipes: IndexMap<Str, Vec<Arc<RecipeInfo>>> = config.mcdata.keys().map(|mc| (mc.clone(), Vec::new())).collect();
+    let mut recipes: IndexMap<Str, Vec<Arc<Recipe>>> = config.mcdata.keys().map(|mc| (mc.clone(), Vec::new())).collect();
     for (job, infos) in jobs.iter().zip(results) {
         for info in infos.unwrap_or_default() {
             virtuals += 1;
@@ -182,10 +182,13 @@ fn halted(data: &DataStore) -> Error {
     Error::Handled
 }
 
+/// So many recipes use most of the layers' Python libraries: they are run once, for all parsers.
+const MANY: usize = 50;
+
 /// Runs the parsers over `todo`; gives the number of recipes that failed.
 fn run_parsers(
     config: &Configuration, jobs: &[Job], todo: &[usize], cache: &mut RecipeCache,
-    results: &mut [Option<Vec<RecipeInfo>>], stop: &dyn Fn() -> bool,
+    results: &mut [Option<Vec<Recipe>>], stop: &dyn Fn() -> bool,
 ) -> Result<usize> {
     let data = config.data();
     fire(data, "bb.event.ParseStarted", |vm| Ok(vec![number(vm, todo.len())])).map_err(python_error)?;
@@ -194,6 +197,9 @@ fn run_parsers(
         Ok(n) if n > 0 => n,
         _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
+    if todo.len() > MANY {
+        hz_python::run_deferred();
+    }
     let finalise: IndexMap<Str, BaseHashes> =
         config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?))).collect::<Result<_>>()?;
     let fork = || match hz_python::fork()? {
@@ -202,6 +208,7 @@ fn run_parsers(
     };
     let make = |_: usize, outlet: &Outlet| {
         hz_meter::forked();
+        hz_python::codes::forked();
         if let Ok(outlet) = outlet.try_clone() {
             hz_events::set_sink(Box::new(OutletSink(outlet)));
         }
@@ -225,10 +232,11 @@ fn run_parsers(
         }
     };
     let rest = |_| {
-        let scans = hz_codeparser::take_new().unwrap_or_default();
-        let mut bytes = (scans.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(scans);
-        bytes.extend(hz_meter::take());
+        let mut bytes = Vec::new();
+        for part in [hz_codeparser::take_new().unwrap_or_default(), hz_python::codes::take_new(), hz_meter::take()] {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            bytes.extend(part);
+        }
         bytes
     };
     let mut farm = Farm::start(workers, todo.len(), fork, make, work, rest).map_err(|e| Error::Other(e.to_string()))?;
@@ -262,11 +270,12 @@ fn run_parsers(
                     }
                 }
                 Message::Rest(bytes) => {
-                    if let Some((length, rest)) = bytes.split_first_chunk::<8>()
-                        && let Some((scans, measured)) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)
-                    {
-                        hz_codeparser::absorb(scans);
-                        hz_meter::absorb(measured);
+                    let mut rest = &bytes[..];
+                    for absorb in [|scans: &[u8]| _ = hz_codeparser::absorb(scans), hz_python::codes::absorb, hz_meter::absorb] {
+                        let Some((length, behind)) = rest.split_first_chunk::<8>() else { break };
+                        let Some((part, behind)) = behind.split_at_checked(u64::from_le_bytes(*length) as usize) else { break };
+                        absorb(part);
+                        rest = behind;
                     }
                 }
                 Message::Died { job, status } => {
@@ -328,7 +337,7 @@ pub fn tell_failure(file: &str, error: &Error) {
 }
 
 /// Appends that no recipe takes are fatal.
-fn dangling_appends(recipes: &IndexMap<Str, Vec<Arc<RecipeInfo>>>, collectors: &IndexMap<Str, FileCollector>) -> Result<()> {
+fn dangling_appends(recipes: &IndexMap<Str, Vec<Arc<Recipe>>>, collectors: &IndexMap<Str, FileCollector>) -> Result<()> {
     let mut messages = Vec::new();
     let mut sorted: Vec<_> = collectors.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(b.0));

@@ -7,6 +7,7 @@ use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
 use crate::{Request, Selection, Verb, buildfile, commands, environment, graphs, hashserv, profile, signals};
 use hz_data::{DataStore, Origin, SetInfo, Value};
 use hz_events::{Event, Sink, level, log};
+use hz_meter::{Kind, span};
 use hz_parse::{
     Collection, ConfigHooks, ConfigRequest, Configuration, Error, FileCollector, Result, clean_environment, find_topdir,
 };
@@ -235,8 +236,9 @@ fn set_environment(env: &IndexMap<String, String>) {
 
 fn set_up_python(request: &Request) -> Result<()> {
     python(|vm| {
-        for name in ["bb", "bb.utils", "bb.event", "bb.data", "bb.parse", "bb.build", "bb.fetch2", "bb.siggen", "bb.runqueue"] {
-            vm.import(&vm.ctx.new_str(name), 0)?;
+        // The others are imported when somebody names them.
+        for name in ["bb", "bb.utils", "bb.event", "bb.data", "bb.parse"] {
+            span(Kind::Start, || format!("import {name}"), || vm.import(&vm.ctx.new_str(name), 0))?;
         }
         let domains: Vec<&str> = request.domains.iter().map(|(d, _)| d.as_str()).collect();
         let levels = vec![vm.ctx.new_bool(request.verbose).into(), number(vm, request.debug.into()), texts(vm, domains)];
@@ -253,9 +255,9 @@ impl ConfigHooks for Hooks {
         python(|vm| {
             let d = hz_python::store::wrap(store, vm)?;
             if !last {
-                call(vm, "bb.fetch2", "fetcher_init", vec![d.clone(), vm.ctx.new_bool(true).into()])?;
+                call(vm, "bb.parse", "init_fetcher", vec![d.clone()])?;
             }
-            call(vm, "bb.parse", "init_parser", vec![d])?;
+            span(Kind::Other, || "init_parser".into(), || call(vm, "bb.parse", "init_parser", vec![d]))?;
             Ok(())
         })
         .map_err(python_error)
@@ -296,7 +298,7 @@ impl Session {
         if std::env::set_current_dir(&topdir).is_err() {
             return Err(Error::Other(format!("cannot enter {}", topdir.display())));
         }
-        crate::program::start_python(vec!["bitbake".into()], Some(pycache(&topdir)));
+        span(Kind::Start, || "start of the VM".into(), || crate::program::start_python(vec!["bitbake".into()], Some(pycache(&topdir))));
         set_up_python(&request)?;
         let source = ConfigRequest {
             runtime: hz_python::shared(),
@@ -307,7 +309,7 @@ impl Session {
             env: caller,
             worker: false,
         };
-        let config = hz_meter::span(hz_meter::Kind::Configuration, || "configuration".into(), || {
+        let config = span(Kind::Configuration, || "configuration".into(), || {
             hz_parse::parse_base_configuration(&source, &mut Hooks)
         })?;
         Ok(Session { request, terminal, config, parsed: None, told: 0, hashserv: None, source, _lock: lock })
@@ -488,8 +490,7 @@ impl Session {
         let mcdata: Vec<DataStore> = self.config.mcdata.values().cloned().collect();
         python(|vm| {
             let d = hz_python::store::wrap(self.data(), vm)?;
-            call(vm, "bb.parse", "init_parser", vec![d])?;
-            Ok(())
+            span(Kind::Other, || "init_parser".into(), || call(vm, "bb.parse", "init_parser", vec![d])).map(drop)
         })
         .map_err(python_error)?;
         self.renice()?;
@@ -546,6 +547,9 @@ impl Session {
         }
         self.hashserv = None;
         hz_python::flush();
+        if let Err(e) = hz_python::codes::save() {
+            log(level::DEBUG, "Cache", format!("cannot keep compiled code: {e}"));
+        }
     }
 }
 

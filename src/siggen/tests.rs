@@ -5,7 +5,7 @@
 use crate::sigdata::RunData;
 use crate::*;
 use hz_data::{
-    ClassEvent, DataError, DataStore, LibFunction, PythonError, Read, Runtime, RuntimeError, SetInfo, Value,
+    ClassEvent, DataError, DataStore, LibFunction, LibFunctions, PythonError, Read, Runtime, RuntimeError, SetInfo, Value,
 };
 use hz_diagnostics::Str;
 use serde_json::Value as Json;
@@ -75,8 +75,8 @@ impl Runtime for Expressions {
         Box::new(())
     }
     fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<LibFunction>, RuntimeError> {
-        Ok(Vec::new())
+    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
+        Ok(Vec::new().into())
     }
     fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
         Ok(())

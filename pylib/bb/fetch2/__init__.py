@@ -698,12 +698,9 @@ def subprocess_setup():
 # -- start and end
 
 def fetcher_init(d, servercontext=True):
-    policy = d.getVar("BB_SRCREV_POLICY") or "clear"
-    _native.cache_open(d.getVar("BB_CACHEDIR"), servercontext, policy)
+    bb.checksum.open_caches(d, servercontext)
     if not servercontext:
         return
-    what = "Keeping" if policy == "cache" else "Clearing"
-    logger.debug("%s SRCREV cache due to cache policy of: %s", what, policy)
     for method in methods:
         if hasattr(method, "init"):
             method.init(d)

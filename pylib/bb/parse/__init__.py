@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import sys
 
 import bb
 
@@ -122,6 +123,17 @@ def init(fn, data):
     """Readies a store for a file's kind."""
     if fn.endswith(".conf"):
         data.setVar("TOPDIR", data.getVar("TOPDIR", False) or os.getcwd())
+
+
+def init_fetcher(d):
+    """Opens the fetcher's caches; without its methods, unless somebody has named them before."""
+    fetch2 = sys.modules.get("bb.fetch2")
+    if fetch2:
+        fetch2.fetcher_init(d)
+    else:
+        import bb.checksum
+
+        bb.checksum.open_caches(d)
 
 
 def init_parser(d):

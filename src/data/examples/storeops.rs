@@ -127,8 +127,8 @@ impl Runtime for Mini {
         Box::new(())
     }
     fn restore_handlers(&self, _: Box<dyn Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<Vec<LibFunction>, RuntimeError> {
-        Ok(Vec::new())
+    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
+        Ok(Vec::new().into())
     }
     fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
         Ok(())

@@ -28,7 +28,7 @@ fn metadata_runs() {
     std::fs::write(dir.join("lib/own/__init__.py"), "BBIMPORTS = ['a']\n").unwrap();
     let source = "import os\nfrom contextlib import contextmanager\n\n@bb.parse.vardeps('ONE')\n@bb.parse.vardepsexclude('TWO')\ndef f(d):\n    # body\n    return helper(d.getVar('X'))\n    # tail\n\n\ndef helper(x):\n    return x\n\n@contextmanager\ndef ctx():\n    yield 1\n\ndef _private(): pass\n\ndef seen(name, args):\n    import ast\n    if isinstance(args[0], ast.Constant):\n        return {'V': {args[0].value}}, set(), None\n    return {}, {name}, args[0]\nhelper.visitorcode = seen\n\nclass C(object):\n    def m(self): return 1\n";
     std::fs::write(dir.join("lib/own/a.py"), source).unwrap();
-    let found = runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "own").unwrap();
+    let found = runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "own").unwrap().find();
     let shown: Vec<(&str, u32, &str)> = found.iter().map(|f| (&*f.name, f.line, &*f.source)).collect();
     assert_eq!(
         shown,
@@ -132,7 +132,7 @@ fn metadata_runs() {
         let body = "    import importlib, sys, types\n    class Anything(types.ModuleType):\n        def __getattr__(self, name):\n            if name.startswith('__'):\n                raise AttributeError(name)\n            return lambda *args, **kwargs: None\n    for name in ('_hz_siggen', '_hz_build', '_hz_fetch', '_hz_services', '_hz_parse'):\n        sys.modules[name] = Anything(name)\n";
         hz_python::call_python_function(&store, "do_stand_in", body, file, 10).unwrap();
         let started = std::time::Instant::now();
-        let found = runtime.add_pylib(&store, lib.to_str().unwrap(), "oe").unwrap();
+        let found = runtime.add_pylib(&store, lib.to_str().unwrap(), "oe").unwrap().find();
         eprintln!("{} functions in {:?}", found.len(), started.elapsed());
         if let Some(out) = std::env::var_os("HITZELEITER_OE_OUT") {
             let lines: Vec<String> = found.iter().map(|f| format!("{} {} {:?}\n", f.name, f.line, f.source)).collect();

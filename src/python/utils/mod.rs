@@ -2,6 +2,7 @@
 //! that the thin `pylib/bb/utils.py` stands on.
 
 pub mod files;
+pub mod githead;
 pub mod hashes;
 mod module;
 pub mod system;

@@ -35,7 +35,7 @@ fn strerror(errno: i32, fallback: &str) -> String {
 #[rustpython_vm::pymodule]
 mod _hz_utils {
     use super::os_error;
-    use crate::utils::{self, files, hashes, system};
+    use crate::utils::{self, files, githead, hashes, system};
     use rustpython_vm::builtins::{PyInt, PyStr, PyStrRef};
     use rustpython_vm::function::{ArgBytesLike, OptionalArg};
     use rustpython_vm::ospath::OsPath;
@@ -114,6 +114,13 @@ mod _hz_utils {
     #[pyfunction]
     fn realpath(path: PyStrRef) -> Option<String> {
         system::realpath(Path::new(path.to_str()?))?.into_os_string().into_string().ok()
+    }
+
+    /// What a git command that runs in `dir` prints, where that is known without running it.
+    #[pyfunction]
+    fn git_answer(command: PyStrRef, dir: PyStrRef) -> Option<String> {
+        let question = githead::Question::of(command.to_str()?)?;
+        githead::answer(question, Path::new(dir.to_str()?)).map(|line| line + "\n")
     }
 
     #[derive(FromArgs)]
