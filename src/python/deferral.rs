@@ -42,7 +42,7 @@ const QUIET_DECORATORS: &[&str] = &[
 ];
 
 /// Methods of texts and containers that give something new.
-const QUIET_METHODS: &[&str] = &["split", "join", "format", "strip", "replace", "lower", "upper", "keys", "values", "items", "copy", "encode", "get"];
+const QUIET_METHODS: &[&str] = &["split", "join", "format", "strip", "replace", "lower", "upper", "keys", "values", "items", "copy", "encode", "get", "startswith", "endswith"];
 
 /// Methods that run when a class is made, derived from or called.
 const MAKING: &[&str] = &["__new__", "__init__", "__post_init__", "__init_subclass__", "__set_name__", "__call__", "__class_getitem__"];
