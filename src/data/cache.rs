@@ -6,6 +6,7 @@
 //! as there. Copies of a store begin with what their original knew.
 
 use crate::pmap::hash_name;
+use crate::watch::{self, Origins};
 use crate::{Expansion, Value};
 use hz_diagnostics::Str;
 use rustc_hash::FxHashSet;
@@ -81,6 +82,7 @@ pub(crate) struct Cached {
     /// What the expansion touched, if somebody asked.
     pub full: Option<Arc<Expansion>>,
     pub reads: Reads,
+    origins: Origins,
 }
 
 impl Clone for Cached {
@@ -92,6 +94,7 @@ impl Clone for Cached {
             value: self.value.clone(),
             full: self.full.clone(),
             reads: self.reads,
+            origins: self.origins.clone(),
         }
     }
 }
@@ -206,6 +209,11 @@ impl Cache {
     /// The entry, if it counts.
     #[inline]
     pub fn get(&self, hash: u64, name: &str) -> Option<&Cached> {
+        self.find(hash, name).inspect(|entry| watch::note_origins(&entry.origins))
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, name: &str) -> Option<&Cached> {
         if let Some(entry) = self.settling.as_ref().and_then(|kept| kept.get(&hash))
             && &*entry.name == name
             && (entry.generation == self.generation || self.is_fresh(entry, entry.generation))
@@ -230,9 +238,9 @@ impl Cache {
         Some(entry)
     }
 
-    pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, reads: Reads) {
+    pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, (reads, origins): (Reads, Origins)) {
         let used = AtomicU64::new(self.generation);
-        let entry = Cached { generation: self.generation, used, name, value, full, reads };
+        let entry = Cached { generation: self.generation, used, name, value, full, reads, origins };
         match &mut self.settling {
             Some(kept) if reads.of_overrides() => kept.insert(hash, entry),
             _ => self.own.insert(hash, entry),
@@ -316,7 +324,7 @@ mod tests {
         cache.get(hash_name(name), name).is_some()
     }
     fn put(cache: &mut Cache, name: &str, reads: Reads) {
-        cache.put(hash_name(name), name.into(), Some("x".into()), None, reads);
+        cache.put(hash_name(name), name.into(), Some("x".into()), None, (reads, Origins::Unknown));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) struct VariableLog {
     entries: Vec<HistoryEntry>,
 }
 impl Named for VariableLog {
+    const WATCHED: bool = false;
     fn name(&self) -> &str {
         &self.name
     }

@@ -9,6 +9,7 @@ use hz_diagnostics::Str;
 use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Is the name one of the store's keys: has it something, or an active override variant?
 fn is_key(var: &Var, overrides: &Overrides) -> bool {
@@ -142,6 +143,82 @@ impl DataStore {
             hasher.update(b"\n");
         }
         Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// One variable in a comparison of two configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fingerprint {
+    /// Of the name, as [`crate::ReadSet::has`] wants it.
+    pub name: u64,
+    /// Of everything known about it: value, default, operations, flags, override variants.
+    pub record: u64,
+    /// The name is looked for in ways that reading does not show: it is to be expanded itself, it is that of a
+    /// library function, or the environment of commands has it.
+    pub hidden: bool,
+}
+
+/// Values that are the same in another process give the same.
+fn digest_value(value: &Value, hash: &mut Sha256) -> Result<()> {
+    match value {
+        Value::Object(object) => match object.as_any().downcast_ref::<StoreObject>() {
+            Some(store) => hash.update(store.0.get_hash()?),
+            // Its address, mostly: another one in every process, which is right.
+            None => hash.update(object.to_text()),
+        },
+        Value::Str(text) => {
+            hash.update(b"s");
+            hash.update(text.as_bytes());
+        }
+        Value::Set(set) => {
+            let mut items: Vec<&Str> = set.iter().collect();
+            items.sort();
+            hash.update(format!("{items:?}"));
+        }
+        // Numbers, words and brackets: what text cannot begin with here.
+        other => hash.update(other.repr()),
+    }
+    hash.update([0]);
+    Ok(())
+}
+
+impl DataStore {
+    /// All variables, sorted by the hash of the name. `ignored` are left out.
+    ///
+    /// # Errors
+    /// A store within the store that cannot be expanded.
+    pub fn fingerprints(&self, ignored: &FxHashSet<&str>) -> Result<Vec<Fingerprint>> {
+        let vars: Vec<Arc<Var>> = self.locked(|ctx| ctx.st.borrow().vars.iter().cloned().collect());
+        let mut all = Vec::with_capacity(vars.len());
+        for var in vars.iter().filter(|var| !ignored.contains(&*var.name)) {
+            let mut hash = Sha256::new();
+            for value in [&var.content, &var.weak] {
+                hash.update([u8::from(value.is_some())]);
+                value.iter().try_for_each(|value| digest_value(value, &mut hash))?;
+            }
+            for list in &var.operations {
+                hash.update([u8::from(list.is_some())]);
+                for operation in list.iter().flat_map(|list| list.iter()) {
+                    digest_value(&operation.value, &mut hash)?;
+                    hash.update(operation.condition.as_deref().unwrap_or_default());
+                    hash.update([0]);
+                }
+            }
+            for (flag, value) in &var.flags {
+                hash.update(flag.as_bytes());
+                hash.update([0]);
+                digest_value(value, &mut hash)?;
+            }
+            for (name, overrides) in var.variants.iter().flat_map(|list| list.iter()) {
+                hash.update(format!("{name}\0{overrides}\0"));
+            }
+            let digest = hash.finalize();
+            let record = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+            let hidden = var.name.contains("${") || var.name.contains('.') || std::env::var_os(&*var.name).is_some();
+            all.push(Fingerprint { name: hash_name(&var.name), record, hidden });
+        }
+        all.sort_unstable();
+        Ok(all)
     }
 }
 

@@ -19,6 +19,7 @@ mod snapshot;
 mod store;
 pub mod text;
 mod value;
+mod watch;
 mod write;
 
 #[cfg(test)]
@@ -29,11 +30,13 @@ pub use error::{DataError, Result, type_name};
 pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError};
+pub use keys::Fingerprint;
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use read::Flags;
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
 pub use value::{Object, StoreObject, Value};
+pub use watch::{ReadSet, collect_reads, remember_origins};
 
 use hz_diagnostics::Str;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,12 +5,15 @@
 //! bucket it touches. A look-up is one hash, one scan over a handful of hashes and one comparison
 //! of text, however many copies there were, so chains of layers never have to be flattened.
 
+use crate::watch;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 use std::sync::Arc;
 
 /// Something found by its name.
 pub(crate) trait Named: Clone {
+    /// Do look-ups count as reads ([`crate::watch`])?
+    const WATCHED: bool;
     fn name(&self) -> &str;
 }
 
@@ -49,12 +52,18 @@ impl<T: Named> PMap<T> {
 
     #[inline]
     pub fn get(&self, hash: u64, name: &str) -> Option<&Arc<T>> {
+        if T::WATCHED {
+            watch::note(hash);
+        }
         let bucket = &self.buckets[slot(hash, self.buckets.len())];
         bucket.iter().find(|(h, item)| *h == hash && item.name() == name).map(|(_, item)| item)
     }
 
     /// The record, unshared for writing.
     pub fn get_mut(&mut self, hash: u64, name: &str) -> Option<&mut T> {
+        if T::WATCHED {
+            watch::note(hash);
+        }
         let at = slot(hash, self.buckets.len());
         let index = self.buckets[at].iter().position(|(h, item)| *h == hash && item.name() == name)?;
         let bucket = Arc::make_mut(&mut Arc::make_mut(&mut self.buckets)[at]);
@@ -63,6 +72,10 @@ impl<T: Named> PMap<T> {
 
     /// The record, unshared for writing; made by `make` if there is none.
     pub fn entry(&mut self, hash: u64, name: &str, make: impl FnOnce() -> T) -> &mut T {
+        // What a record holds decides what becomes of it.
+        if T::WATCHED {
+            watch::note(hash);
+        }
         let at = slot(hash, self.buckets.len());
         match self.buckets[at].iter().position(|(h, item)| *h == hash && item.name() == name) {
             Some(index) => {
@@ -96,6 +109,9 @@ impl<T: Named> PMap<T> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        if T::WATCHED {
+            watch::note_all();
+        }
         self.buckets.iter().flat_map(|bucket| bucket.iter().map(|(_, item)| item))
     }
 }
@@ -107,6 +123,7 @@ mod tests {
     #[derive(Clone)]
     struct Item(String, u32);
     impl Named for Item {
+        const WATCHED: bool = true;
         fn name(&self) -> &str {
             &self.0
         }

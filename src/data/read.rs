@@ -6,6 +6,7 @@ use crate::expand::Refs;
 use crate::pmap::hash_name;
 use crate::store::{Ctx, Operation, Overrides, State, Var};
 use crate::text::Keyword;
+use crate::watch::{self, Origins};
 use crate::{DataError, DataStore, Expansion, RAW, Read, Result, Value, text};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
@@ -211,7 +212,7 @@ impl<'a> Ctx<'a> {
     /// for removes). The result is cached.
     fn full_content(&self, name: &str, hash: u64, read: Read, collect: bool) -> Result<Outcome> {
         hz_meter::count(hz_meter::Count::Lookup);
-        let (outcome, mut reads) = self.seen(|| self.make_content(name, hash, read, collect));
+        let (outcome, (mut reads, origins)) = self.seen(|| self.make_content(name, hash, read, collect));
         let outcome = outcome?;
         if !read.noweakdefault {
             let mut st = self.st.borrow_mut();
@@ -222,7 +223,7 @@ impl<'a> Ctx<'a> {
             }
             let known = st.vars.get(hash, name).map(|var| var.name.clone());
             if let Some(known) = known {
-                st.cache.put(hash, known, outcome.value.clone(), outcome.full.clone(), reads);
+                st.cache.put(hash, known, outcome.value.clone(), outcome.full.clone(), (reads, origins));
             }
         }
         Ok(outcome)
@@ -230,13 +231,13 @@ impl<'a> Ctx<'a> {
 
     /// Runs `work` and gives, beside its result, what it read of the store; who goes on depends on
     /// that, too.
-    fn seen<T>(&self, work: impl FnOnce() -> T) -> (T, Reads) {
+    fn seen<T>(&self, work: impl FnOnce() -> T) -> (T, (Reads, Origins)) {
         let before = self.st.borrow().reads.replace(Reads::NONE);
-        let result = work();
+        let (result, origins) = watch::listed(work);
         let st = self.st.borrow();
         let reads = st.reads.replace(before);
         st.note_reads(&reads);
-        (result, reads)
+        (result, (reads, origins))
     }
 
     fn make_content(&self, name: &str, hash: u64, read: Read, collect: bool) -> Result<Outcome> {
@@ -414,11 +415,11 @@ impl<'a> Ctx<'a> {
                 return Ok(cached.value.clone());
             }
         }
-        let (value, mut reads) = self.seen(|| self.expand_text(&source, &cache_name, None));
+        let (value, (mut reads, origins)) = self.seen(|| self.expand_text(&source, &cache_name, None));
         let value = Value::Str(value?);
         if !read.noweakdefault {
             reads.add_name(hash_name(name));
-            self.st.borrow_mut().cache.put(hash, cache_name.into(), Some(value.clone()), None, reads);
+            self.st.borrow_mut().cache.put(hash, cache_name.into(), Some(value.clone()), None, (reads, origins));
         }
         Ok(Some(value))
     }
@@ -463,12 +464,12 @@ impl<'a> Ctx<'a> {
                 return Ok(full);
             }
             let mut refs = Refs::default();
-            let (expanded, mut reads) = self.seen(|| self.expand_text(source, &cache_name, Some(&mut refs)));
+            let (expanded, (mut reads, origins)) = self.seen(|| self.expand_text(source, &cache_name, Some(&mut refs)));
             let expanded = Value::Str(expanded?);
             let full = Arc::new(refs.into_expansion(Some(expanded.clone()), value));
             if !read.noweakdefault {
                 reads.add_name(hash_name(name));
-                self.st.borrow_mut().cache.put(hash, cache_name, Some(expanded), Some(full.clone()), reads);
+                self.st.borrow_mut().cache.put(hash, cache_name, Some(expanded), Some(full.clone()), (reads, origins));
             }
             return Ok(full);
         }

@@ -53,6 +53,7 @@ pub(crate) struct Var {
 }
 
 impl Named for Var {
+    const WATCHED: bool = true;
     fn name(&self) -> &str {
         &self.name
     }

@@ -84,7 +84,7 @@ impl Runtime for Fake {
     fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
     fn add_pylib(&self, _: &DataStore, dir: &str, namespace: &str) -> Result<LibFunctions, RuntimeError> {
         self.note(format!("pylib {dir} {namespace}"));
-        Ok(Vec::new())
+        Ok(Vec::new().into())
     }
     fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
         Ok(())

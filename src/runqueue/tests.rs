@@ -458,7 +458,7 @@ fn dry_run_force_and_invalidate() {
 #[test]
 fn noexec_and_nostamp() {
     let mut build = Build::new("");
-    let mut info = (*build.recipes[0]).clone();
+    let mut info = RecipeInfo::clone(&build.recipes[0]);
     info.task_deps.flags.entry("noexec".into()).or_default().insert("do_patch".into(), "1".into());
     info.task_deps.flags.entry("nostamp".into()).or_default().insert("do_build".into(), "1".into());
     build.recipes[0] = Arc::new(info.into());
