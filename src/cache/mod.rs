@@ -5,12 +5,14 @@
 //! that is mapped, not decoded, at the next start. Only the facts every command needs are turned
 //! into [`RecipeInfo`]; what sigdata files show of base hashes stays packed until asked for.
 
+mod base;
 mod files;
 mod packed;
 mod recipe;
 mod store;
 mod tables;
 
+pub use base::Base;
 pub use files::{FileState, Stamp};
 pub use packed::{Packer, ParsedFile};
 pub use recipe::{Recipe, RecipeInfo, TaskDeps};

@@ -4,6 +4,7 @@
 use crate::files::FileState;
 use crate::recipe::RecipeInfo;
 use crate::tables::Tables;
+use hz_data::ReadSet;
 use hz_siggen::PackedSignatures;
 use hz_siggen::packed::with_interner;
 use rustc_hash::FxHashMap;
@@ -21,6 +22,10 @@ pub struct ParsedFile {
     pub infos: Vec<RecipeInfo>,
     /// Every path that was read, or tried and not found.
     pub depends: Vec<String>,
+    /// Its layer.
+    pub layer: Option<String>,
+    /// Every variable that was looked up.
+    pub reads: ReadSet,
 }
 
 #[derive(Clone, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -34,6 +39,9 @@ pub(crate) struct PackedFile {
     pub depends: Vec<u32>,
     /// BB_DONT_CACHE or a floating revision: never taken from the cache.
     pub nocache: bool,
+    pub layer: Option<String>,
+    /// [`ReadSet::words`].
+    pub reads: Vec<u64>,
 }
 
 /// One recipe file with what is new in the tables of the process that parsed it.
@@ -87,6 +95,8 @@ impl Packer {
                 siggen,
                 depends,
                 nocache,
+                layer: parsed.layer,
+                reads: parsed.reads.words().to_vec(),
             },
         };
         // Serialising owned data into memory has no way to fail but running out of it.

@@ -1,9 +1,11 @@
 //! The cache file: one archive, replaced as a whole.
 
+use crate::base::{Base, Changes, changes};
 use crate::files::{Checker, FileState};
 use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
 use crate::recipe::{ArchivedRecipeInfo, Recipe, RecipeInfo};
 use crate::tables::{Numbering, Tables};
+use hz_data::ReadSet;
 use hz_diagnostics::Str;
 use hz_siggen::{PackedSignatures, RecipeSignatures};
 use indexmap::IndexMap;
@@ -25,8 +27,7 @@ pub enum CacheError {
 
 #[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 struct Archive {
-    /// What the configuration was; another one makes the whole file invalid.
-    key: String,
+    base: Base,
     tables: Tables,
     files: Vec<PackedFile>,
 }
@@ -36,9 +37,8 @@ struct Archive {
 pub(crate) struct Mapped(Stored);
 
 impl Mapped {
-    fn open(path: &Path, key: &str) -> Option<Mapped> {
-        let mapped = Mapped(Stored::open(path, KIND)?);
-        (mapped.archive().key.as_str() == key).then_some(mapped)
+    fn open(path: &Path) -> Option<Mapped> {
+        Stored::open(path, KIND).map(Mapped)
     }
 
     fn archive(&self) -> &ArchivedArchive {
@@ -81,7 +81,9 @@ enum Slot {
 /// All known recipes of this run: what the file held and still is valid, and what was parsed anew.
 pub struct RecipeCache {
     path: PathBuf,
-    key: String,
+    base: Base,
+    /// What changed since the mapped file was written, per multiconfig.
+    changes: FxHashMap<String, Changes>,
     old: Option<Arc<Mapped>>,
     /// Recipe files of the mapped file by multiconfig and path, until they are taken.
     untaken: FxHashMap<(Str, Str), usize>,
@@ -106,10 +108,11 @@ struct Translation {
 }
 
 impl RecipeCache {
-    /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `key`
-    /// stands for the configuration everything was parsed with.
-    pub fn open(path: &Path, key: &str) -> RecipeCache {
-        let old = Mapped::open(path, key).map(Arc::new);
+    /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `base` is the
+    /// configuration of now.
+    pub fn open(path: &Path, base: Base) -> RecipeCache {
+        let old = Mapped::open(path).and_then(|old| Some((changes(&old.archive().base, &base)?, Arc::new(old))));
+        let (changes, old) = old.map_or_else(Default::default, |(changes, old)| (changes, Some(old)));
         let mut untaken = FxHashMap::default();
         let mut held = 0;
         if let Some(old) = &old {
@@ -120,7 +123,9 @@ impl RecipeCache {
         }
         RecipeCache {
             path: path.to_path_buf(),
-            key: key.to_string(),
+            base,
+            changed: changes.values().any(|changes| !changes.is_empty()),
+            changes,
             old,
             untaken,
             kept: Vec::new(),
@@ -130,7 +135,6 @@ impl RecipeCache {
             fresh: Vec::new(),
             slots: FxHashMap::default(),
             workers: FxHashMap::default(),
-            changed: false,
         }
     }
 
@@ -143,12 +147,18 @@ impl RecipeCache {
         self.len() == 0
     }
 
-    /// The recipes of a file if nothing they were made from has changed and the same appends apply.
-    pub fn take(&mut self, mc: &str, path: &str, appends: &[String]) -> Option<Vec<Recipe>> {
+    /// The recipes of a file if nothing they were made from has changed, the same appends apply and it is of the
+    /// same layer.
+    pub fn take(&mut self, mc: &str, path: &str, appends: &[String], layer: Option<&str>) -> Option<Vec<Recipe>> {
         let n = self.untaken.remove(&(mc.into(), path.into()))?;
         let old = self.old.as_ref()?;
         let (archive, file): (_, &ArchivedPackedFile) = (old.archive(), &old.archive().files[n]);
-        let fresh = !file.nocache
+        let spared = self.changes.get(mc).is_some_and(|changes| {
+            changes.is_empty() || changes.spare(&ReadSet::from_words(file.reads.iter().map(|word| word.to_native())))
+        });
+        let fresh = spared
+            && !file.nocache
+            && file.layer.as_ref().map(|layer| layer.as_str()) == layer
             && file.appends.iter().map(|a| a.as_str()).eq(appends.iter().map(String::as_str))
             && file.depends.iter().all(|n| {
                 let entry = &archive.tables.files[n.to_native() as usize];
@@ -239,7 +249,7 @@ impl RecipeCache {
         let fresh = self.fresh.clone();
         let Some(old) = &self.old else {
             files.extend(fresh);
-            return Archive { key: self.key.clone(), tables: self.numbering.tables.clone(), files };
+            return Archive { base: self.base.clone(), tables: self.numbering.tables.clone(), files };
         };
         let kept: Vec<PackedFile> = self.kept.iter().filter_map(|n| old.file(*n)).collect();
         let tables = rkyv::deserialize::<Tables, rkyv::rancor::Error>(&old.archive().tables).unwrap_or_default();
@@ -252,7 +262,13 @@ impl RecipeCache {
             into
         };
         renumbered(fresh, &self.numbering.tables, &mut into, &mut files);
-        Archive { key: self.key.clone(), tables: into.tables, files }
+        let mut base = self.base.clone();
+        // What was read for the recipes that are kept counts on.
+        let earlier = ReadSet::from_words(old.archive().base.common.iter().map(|word| word.to_native()));
+        let mut common = ReadSet::from_words(base.common.iter().copied());
+        common.join(&earlier);
+        base.common = common.words().to_vec();
+        Archive { base, tables: into.tables, files }
     }
 }
 
@@ -312,6 +328,10 @@ mod tests {
         found
     }
 
+    fn base(key: &str) -> Base {
+        Base::new(key.into(), [(String::new(), Vec::new())], &ReadSet::new())
+    }
+
     fn parsed(path: &Path, pn: &str) -> ParsedFile {
         let mut info = RecipeInfo { mcfn: path.to_str().unwrap().into(), pn: pn.into(), ..Default::default() };
         info.depends = vec!["a".into(), "b".into()];
@@ -322,6 +342,8 @@ mod tests {
             appends: vec![],
             infos: vec![info],
             depends: vec![path.to_str().unwrap().into(), "/nowhere/x.bbappend".into()],
+            layer: None,
+            reads: ReadSet::new(),
         }
     }
 
@@ -332,7 +354,7 @@ mod tests {
         std::fs::write(&one, "1").unwrap();
         std::fs::write(&two, "2").unwrap();
         let file = dir.path().join("cache");
-        let mut cache = RecipeCache::open(&file, "k");
+        let mut cache = RecipeCache::open(&file, base("k"));
         let (mut a, mut b) = (Packer::new(), Packer::new());
         // Two processes number their texts differently.
         b.pack(parsed(&one, "zzz"));
@@ -344,16 +366,16 @@ mod tests {
         assert_eq!(siggen, signatures());
         cache.save().unwrap();
 
-        let mut again = RecipeCache::open(&file, "k");
+        let mut again = RecipeCache::open(&file, base("k"));
         assert_eq!(again.len(), 2);
-        assert_eq!(again.take("", one.to_str().unwrap(), &[]).unwrap()[0].pn.as_ref(), "one");
+        assert_eq!(again.take("", one.to_str().unwrap(), &[], None).unwrap()[0].pn.as_ref(), "one");
         assert_eq!(again.siggen(one.to_str().unwrap()).unwrap(), siggen);
         std::fs::write(&two, "changed").unwrap();
-        assert!(again.take("", two.to_str().unwrap(), &[]).is_none());
-        assert!(RecipeCache::open(&file, "k").take("", one.to_str().unwrap(), &["x".into()]).is_none(), "another append");
-        assert!(RecipeCache::open(&file, "other").is_empty());
+        assert!(again.take("", two.to_str().unwrap(), &[], None).is_none());
+        assert!(RecipeCache::open(&file, base("k")).take("", one.to_str().unwrap(), &["x".into()], None).is_none(), "another append");
+        assert!(RecipeCache::open(&file, base("other")).is_empty());
         again.save().unwrap();
-        assert_eq!(RecipeCache::open(&file, "k").len(), 1);
+        assert_eq!(RecipeCache::open(&file, base("k")).len(), 1);
     }
 
     #[test]
@@ -362,20 +384,68 @@ mod tests {
         let one = dir.path().join("one.bb");
         std::fs::write(&one, "1").unwrap();
         let file = dir.path().join("cache");
-        let mut cache = RecipeCache::open(&file, "k");
+        let mut cache = RecipeCache::open(&file, base("k"));
         cache.absorb(0, &Packer::new().pack(parsed(&one, "one"))).unwrap();
         cache.save().unwrap();
         let mut bytes = std::fs::read(&file).unwrap();
         let last = bytes.len() - 5;
         bytes[last] ^= 1;
         std::fs::write(&file, &bytes).unwrap();
-        assert!(RecipeCache::open(&file, "k").is_empty());
+        assert!(RecipeCache::open(&file, base("k")).is_empty());
         bytes[last] ^= 1;
         std::fs::write(&file, &bytes).unwrap();
-        assert_eq!(RecipeCache::open(&file, "k").len(), 1, "a copy");
+        assert_eq!(RecipeCache::open(&file, base("k")).len(), 1, "a copy");
         std::fs::write(&file, &bytes[..last]).unwrap();
-        assert!(RecipeCache::open(&file, "k").is_empty());
+        assert!(RecipeCache::open(&file, base("k")).is_empty());
         std::fs::write(&file, "short").unwrap();
-        assert!(RecipeCache::open(&file, "k").is_empty());
+        assert!(RecipeCache::open(&file, base("k")).is_empty());
+    }
+
+    #[test]
+    fn another_configuration_spares_what_did_not_read_what_changed() {
+        let store = |text: &str| {
+            let d = hz_data::DataStore::new(Arc::new(Nothing));
+            for line in text.split_whitespace() {
+                let (name, value) = line.split_once('=').unwrap();
+                d.set_var(name, value, &hz_data::SetInfo::default()).unwrap();
+            }
+            d
+        };
+        let base = |text: &str, common: &ReadSet| {
+            Base::new("k".into(), [(String::new(), store(text).fingerprints(&Default::default()).unwrap())], common)
+        };
+        let reading = |name: &str| hz_data::collect_reads(|| drop(store("").get(name))).1;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cache");
+        let paths: Vec<PathBuf> = ["A", "B", "ABSENT"].iter().map(|name| dir.path().join(name)).collect();
+        let mut cache = RecipeCache::open(&file, base("A=1 B=1 C=1", &reading("COMMON")));
+        let mut packer = Packer::new();
+        for path in &paths {
+            std::fs::write(path, "").unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let parsed = ParsedFile { reads: reading(name), layer: Some("l".into()), ..parsed(path, name) };
+            cache.absorb(0, &packer.pack(parsed)).unwrap();
+        }
+        cache.save().unwrap();
+        let kept = |text: &str, common: &str, layer: &str| {
+            let mut cache = RecipeCache::open(&file, base(text, &reading(common)));
+            let taken = |path: &PathBuf| cache.take("", path.to_str().unwrap(), &[], Some(layer)).is_some();
+            paths.iter().map(taken).map(|kept| if kept { "+" } else { "-" }).collect::<String>()
+        };
+        assert_eq!(kept("A=1 B=1 C=1", "COMMON", "l"), "+++");
+        assert_eq!(kept("A=1 B=1 C=1", "COMMON", "m"), "---");
+        assert_eq!(kept("A=2 B=1 C=1", "COMMON", "l"), "-++");
+        assert_eq!(kept("A=1 B=1 C=2 D=1", "COMMON", "l"), "+++");
+        assert_eq!(kept("A=1 C=1", "COMMON", "l"), "+-+", "gone");
+        assert_eq!(kept("A=1 B=1 C=1 ABSENT=1", "COMMON", "l"), "++-", "appeared");
+        assert_eq!(kept("A=1 B=1 C=1 COMMON=1", "COMMON", "l"), "---", "all recipes depend on it");
+        assert_eq!(kept("A=1 B=1 C=1 X${Y}=1", "COMMON", "l"), "---", "a name to be expanded");
+        // Saved under the new configuration, the others go on counting.
+        let mut cache = RecipeCache::open(&file, base("A=2 B=1 C=1", &ReadSet::new()));
+        paths.iter().for_each(|path| drop(cache.take("", path.to_str().unwrap(), &[], Some("l"))));
+        cache.save().unwrap();
+        assert_eq!(kept("A=2 B=1 C=1", "COMMON", "l"), "-++");
+        assert_eq!(kept("A=1 B=1 C=1", "COMMON", "l"), "-++");
+        assert_eq!(kept("A=2 B=1 C=1 COMMON=1", "COMMON", "l"), "---");
     }
 }

@@ -36,7 +36,7 @@ pub use read::Flags;
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
 pub use value::{Object, StoreObject, Value};
-pub use watch::{ReadSet, collect_reads, remember_origins};
+pub use watch::{ReadSet, collect_reads, list_reads, remember_origins};
 
 use hz_diagnostics::Str;
 use std::collections::{BTreeMap, BTreeSet};

@@ -151,6 +151,17 @@ pub fn remember_origins() {
     }
 }
 
+/// As [`collect_reads`], where values that are kept meanwhile have to remember what they were made from.
+pub fn list_reads<T>(work: impl FnOnce() -> T) -> (T, ReadSet) {
+    let (result, origins) = listed(work);
+    let mut set = ReadSet::new();
+    match origins {
+        Origins::Listed(names) => names.iter().for_each(|hash| set.add(*hash)),
+        Origins::Unknown | Origins::Noted(_) => set.all = true,
+    }
+    (result, set)
+}
+
 /// Runs `work` and gives, beside its result, all names that it looked up in any store.
 pub fn collect_reads<T>(work: impl FnOnce() -> T) -> (T, ReadSet) {
     let mode = MODE.replace(Mode::Set);

@@ -250,7 +250,7 @@ fn two_versions_of_one_recipe() {
         flag(r, "rdeptask", "do_build", "do_install");
         r.depends = vec!["x".into()];
     });
-    let mut old = (*old).clone();
+    let mut old = RecipeInfo::clone(&old);
     old.packages.push("old-x".into());
     let error = build(&[Arc::new(old.into()), new, odd], &["y"], &Table::new()).err().expect("two versions");
     assert!(matches!(error, GraphError::Handled(_)));

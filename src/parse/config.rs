@@ -8,7 +8,7 @@ use crate::inherit::inherit;
 use crate::origins;
 use crate::paths::{absolute, cwd, dir_name, exists, file_depends, join, unseen};
 use crate::recipe::register_handlers;
-use hz_data::{ClassEvent, DataError, DataStore, Origin, RENAMED, Read, Runtime, SetInfo, StoreObject, Value};
+use hz_data::{ClassEvent, DataError, DataStore, Origin, RENAMED, Read, ReadSet, Runtime, SetInfo, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
@@ -56,7 +56,11 @@ pub struct Configuration {
     pub original: IndexMap<Str, DataStore>,
     /// Copies of `original` for use; `reset` renews them.
     pub mcdata: IndexMap<Str, DataStore>,
-    /// sha256 over the hashes of all multiconfigs' stores: key of the recipe cache.
+    /// What code that runs once for all recipes read.
+    pub common: ReadSet,
+    /// Stands for Python functions and libraries that were defined meanwhile; whoever knows them sets it.
+    pub code: String,
+    /// sha256 over the hashes of all multiconfigs' stores.
     pub data_hash: String,
 }
 
@@ -100,8 +104,10 @@ pub fn find_topdir(env: &IndexMap<String, String>) -> String {
 pub fn parse_base_configuration(request: &ConfigRequest, hooks: &mut dyn ConfigHooks) -> Result<Configuration> {
     crate::paths::clear_caches();
     crate::pylib::forget();
+    hz_data::remember_origins();
     let base = initial_store(request)?;
-    let original = match parse_all(&base, request, hooks) {
+    let mut common = ReadSet::new();
+    let original = match parse_all(&base, request, hooks, &mut common) {
         Err(Error::Data(e, place)) => {
             let text = match place {
                 Some(place) => format!("{place}: {e}"),
@@ -117,7 +123,7 @@ pub fn parse_base_configuration(request: &ConfigRequest, hooks: &mut dyn ConfigH
         store.rename_var("__depends", "__base_depends", &unseen())?;
         store.set_var("__bbclasstype", "recipe", &unseen())?;
     }
-    let mut out = Configuration { base, original, mcdata: IndexMap::new(), data_hash: String::new() };
+    let mut out = Configuration { base, original, mcdata: IndexMap::new(), common, code: String::new(), data_hash: String::new() };
     out.reset();
     let mut hash = Sha256::new();
     let multi = out.data().get_or_empty("BBMULTICONFIG")?;
@@ -160,12 +166,19 @@ fn initial_store(request: &ConfigRequest) -> Result<DataStore> {
 }
 
 fn parse_all(
-    base: &DataStore, request: &ConfigRequest, hooks: &mut dyn ConfigHooks,
+    base: &DataStore, request: &ConfigRequest, hooks: &mut dyn ConfigHooks, common: &mut ReadSet,
 ) -> Result<IndexMap<Str, DataStore>> {
     let runtime = &request.runtime;
     let mut data = parse_files(base, request, "")?;
-    hooks.ready(&data, false)?;
-    runtime.fire(&data, ClassEvent::ConfigParsed)?;
+    // Handlers and hooks may leave something behind that no store shows and that recipes find there.
+    let mut once = |work: &mut dyn FnMut() -> Result<()>| {
+        let (done, reads) = hz_data::list_reads(work);
+        common.join(&reads);
+        done
+    };
+    let parsed = |store: &DataStore| Ok(runtime.fire(store, ClassEvent::ConfigParsed)?);
+    once(&mut || hooks.ready(&data, false))?;
+    once(&mut || parsed(&data))?;
     let mut rounds = 0;
     while matches!(data.get_raw("BB_INVALIDCONF"), Some(Value::Bool(true))) {
         if rounds > 20 {
@@ -180,9 +193,9 @@ fn parse_all(
         data.set_var("BB_INVALIDCONF", Value::Bool(false), &SetInfo::internal(origins::REREAD))?;
         data = parse_files(base, request, "")?;
         rounds += 1;
-        runtime.fire(&data, ClassEvent::ConfigParsed)?;
+        once(&mut || parsed(&data))?;
     }
-    hooks.ready(&data, true)?;
+    once(&mut || hooks.ready(&data, true))?;
     let mut mcdata: IndexMap<Str, DataStore> = IndexMap::new();
     mcdata.insert("".into(), data.clone());
     let multi = data.get_or_empty("BBMULTICONFIG")?;
@@ -194,12 +207,12 @@ fn parse_all(
             ));
         }
         let store = parse_files(base, request, mc)?;
-        runtime.fire(&store, ClassEvent::ConfigParsed)?;
+        once(&mut || parsed(&store))?;
         mcdata.insert(mc.into(), store);
     }
     if mcdata.len() > 1 {
         let all: Vec<(Str, DataStore)> = mcdata.iter().map(|(mc, d)| (mc.clone(), d.clone())).collect();
-        runtime.fire(&data, ClassEvent::MultiConfigParsed { mcdata: &all })?;
+        once(&mut || Ok(runtime.fire(&data, ClassEvent::MultiConfigParsed { mcdata: &all })?))?;
     }
     Ok(mcdata)
 }

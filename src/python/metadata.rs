@@ -10,6 +10,7 @@ use hz_data::{DataStore, Frame, RuntimeError};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use sha2::{Digest, Sha256};
 use rustpython_vm::builtins::{PyBaseExceptionRef, PyDict, PyDictRef};
 use rustpython_vm::function::ArgMapping;
 use rustpython_vm::scope::Scope;
@@ -199,6 +200,17 @@ pub fn record_definitions<R>(f: impl FnOnce() -> R) -> (R, Vec<Definition>) {
     let outer = RECORDED.replace(Some(Vec::new()));
     let result = f();
     (result, RECORDED.replace(outer).unwrap_or_default())
+}
+
+/// Stands for these definitions, as they are, and for the layers' libraries that were added.
+pub fn digest_of_code(definitions: &[Definition]) -> String {
+    let mut hash = Sha256::new();
+    for Definition { text, file, line } in definitions {
+        hash.update(format!("{}\0{file}\0{line}\0", text.len()));
+        hash.update(text.as_bytes());
+    }
+    hash.update(crate::pylibs::digest());
+    hex::encode(hash.finalize())
 }
 
 /// Makes recorded definitions the current ones.

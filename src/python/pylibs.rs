@@ -19,6 +19,8 @@ use rustc_hash::FxHashMap;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +46,33 @@ impl Known {
             same && sums.entry(file.clone()).or_insert_with_key(|file| sum_of(file)) == sum
         })
     }
+}
+
+/// Directories of namespaces that were added, and what all of their Python files hold.
+static ADDED: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
+/// Stands for the libraries of all namespaces added.
+pub fn digest() -> String {
+    ADDED.lock().iter().map(|(dir, sum)| format!("{}\0{sum}\0", dir.display())).collect()
+}
+
+/// The sum over all Python files below `dir`, also those that are only imported by functions.
+fn sum_of_all(dir: &Path, sums: &mut FxHashMap<PathBuf, String>) -> String {
+    let mut hash = Sha256::new();
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(dir) = pending.pop() {
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(&dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+        entries.sort();
+        for path in entries {
+            if path.extension().is_some_and(|end| end == "py") {
+                hash.update(path.as_os_str().as_encoded_bytes());
+                hash.update(&*sums.entry(path).or_insert_with_key(|path| sum_of(path)));
+            } else if path.is_dir() && !path.ends_with("__pycache__") {
+                pending.push(path);
+            }
+        }
+    }
+    hex::encode(hash.finalize())
 }
 
 fn sum_of(file: &Path) -> String {
@@ -177,6 +206,8 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<LibFunct
         });
         parts.push((Known { name: dotted, files: files.collect(), quiet: examined.quiet && inside, follows, visitors }, Functions::Found(found)));
     }
+    let package = Path::new(dir).join(namespace);
+    ADDED.lock().insert(package.clone(), sum_of_all(&package, &mut sums));
     if let Some(file) = file.filter(|_| new) {
         let mut text = hz_stored::program() + "\n";
         for (known, functions) in &parts {

@@ -2,8 +2,8 @@
 
 use crate::bridge::{fire, number, text, trace};
 use crate::farm::{Farm, Message, Outlet};
-use hz_cache::{Packer, ParsedFile, Recipe, RecipeCache};
-use hz_data::{DataError, DataStore, RuntimeError};
+use hz_cache::{Base, Packer, ParsedFile, Recipe, RecipeCache};
+use hz_data::{DataError, DataStore, RuntimeError, Value};
 use hz_diagnostics::Str;
 use hz_events::{Event, level, log};
 use crate::basehashes::BaseHashes;
@@ -56,24 +56,48 @@ impl hz_events::Sink for OutletSink {
     }
 }
 
-/// What the recipe cache stands for: the configuration, the files it was made from, and this program.
-fn cache_key(config: &Configuration) -> String {
+/// What all recipes depend on: the variables of the configuration, each for those who read it, and for all
+/// of them its Python functions, event handlers and other files (the layers' libraries), and this program.
+fn base(config: &Configuration) -> Result<Base> {
     let mut hash = Sha256::new();
-    hash.update(config.data_hash.as_bytes());
-    for store in config.mcdata.values() {
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    part(&hz_stored::program());
+    part(&config.code);
+    let mut variables = Vec::new();
+    for (mc, store) in &config.mcdata {
+        part(mc);
         for dependency in hz_parse::dependencies(store, true) {
-            hash.update(dependency.path.as_bytes());
+            // What these say has become variables and functions.
+            if [".conf", ".inc", ".bbclass"].iter().any(|end| dependency.path.ends_with(end)) {
+                continue;
+            }
+            part(&dependency.path);
             match hz_cache::FileState::of(Path::new(&*dependency.path)) {
-                hz_cache::FileState::Absent => hash.update([0]),
-                hz_cache::FileState::Present { sha256, .. } => hash.update(sha256),
+                hz_cache::FileState::Absent => part(""),
+                hz_cache::FileState::Present { sha256, .. } => part(&hex::encode(sha256)),
             }
         }
+        if let Some(Value::List(handlers)) = store.get_raw("__BBHANDLERS") {
+            for handler in handlers.iter().map(Value::to_text) {
+                part(&handler);
+                part(&store.get_raw(&handler).map(|text| text.to_text()).unwrap_or_default());
+                for (flag, value) in store.get_flags(&handler, None, false)?.unwrap_or_default() {
+                    part(&format!("{flag}={}", value.to_text()));
+                }
+            }
+        }
+        let ignored = store.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
+        // The files count by what they brought.
+        let ignored = hz_versions::words(&ignored).chain(["__depends", "__base_depends"]).collect();
+        variables.push((mc.to_string(), store.fingerprints(&ignored)?));
     }
-    if let Ok(meta) = std::env::current_exe().and_then(std::fs::metadata) {
-        use std::os::unix::fs::MetadataExt;
-        hash.update(format!("{} {} {}", meta.size(), meta.mtime(), meta.mtime_nsec()));
-    }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    let (rules, mut common) = hz_data::list_reads(|| hz_siggen::Rules::from_configuration(config.data()).map(drop));
+    rules?;
+    common.join(&config.common);
+    Ok(Base::new(hex::encode(hash.finalize()), variables, &common))
 }
 
 /// Folder of our own caches.
@@ -87,7 +111,7 @@ pub fn cache_dir(store: &DataStore) -> Result<PathBuf> {
 /// in any case.
 pub fn tell_cache(config: &Configuration) -> Result<()> {
     let data = config.data();
-    let known = RecipeCache::open(&cache_dir(data)?.join("hitzeleiter-recipes"), &cache_key(config)).len();
+    let known = RecipeCache::open(&cache_dir(data)?.join("hitzeleiter-recipes"), base(config)?).len();
     fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)
 }
@@ -118,10 +142,10 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     let dir = cache_dir(data)?;
     let caches = data.get_or_empty("BB_CACHEDIR")?;
     let code_cache = Path::new(&*caches).join("hitzeleiter-codeparser");
-    let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), &cache_key(config));
+    let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), base(config)?);
     let known = cache.len();
     fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
-    let mut results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends)).collect();
+    let mut results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends, j.layer.as_deref())).collect();
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
 
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
@@ -293,18 +317,24 @@ fn run_parsers(
 fn parse_one(config: &Configuration, job: &Job, finalise: &IndexMap<Str, BaseHashes>) -> Result<ParsedFile> {
     let request =
         RecipeRequest { file: &job.file, appends: &job.appends, mc: &job.mc, layer: job.layer.as_deref(), only: None };
-    let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
-    let infos = {
-        let _timed = hz_meter::timed(hz_meter::Kind::Facts);
-        hz_parse::recipe_infos(&parsed)?
-    };
-    finalise[&job.mc].clean()?;
+    let (done, reads) = hz_data::collect_reads(|| -> Result<_> {
+        let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
+        let infos = {
+            let _timed = hz_meter::timed(hz_meter::Kind::Facts);
+            hz_parse::recipe_infos(&parsed)?
+        };
+        finalise[&job.mc].clean()?;
+        Ok((parsed, infos))
+    });
+    let (parsed, infos) = done?;
     Ok(ParsedFile {
         mc: job.mc.to_string(),
         path: job.file.clone(),
         appends: job.appends.clone(),
         infos,
         depends: parsed.depends.iter().map(|d| d.path.to_string()).collect(),
+        layer: job.layer.as_deref().map(str::to_string),
+        reads,
     })
 }
 

@@ -264,6 +264,13 @@ impl ConfigHooks for Hooks {
     }
 }
 
+fn read_configuration(source: &ConfigRequest) -> Result<Configuration> {
+    let (config, definitions) = hz_python::record_definitions(|| hz_parse::parse_base_configuration(source, &mut Hooks));
+    let mut config = config?;
+    config.code = hz_python::digest_of_code(&definitions);
+    Ok(config)
+}
+
 /// The cooker opened on a build directory, until [`Session::close`]: for one command of `bitbake`, or
 /// for the many of a program that uses `bb.tinfoil`.
 pub struct Session {
@@ -309,9 +316,7 @@ impl Session {
             env: caller,
             worker: false,
         };
-        let config = span(Kind::Configuration, || "configuration".into(), || {
-            hz_parse::parse_base_configuration(&source, &mut Hooks)
-        })?;
+        let config = span(Kind::Configuration, || "configuration".into(), || read_configuration(&source))?;
         Ok(Session { request, terminal, config, parsed: None, told: 0, hashserv: None, source, _lock: lock })
     }
 
@@ -321,7 +326,7 @@ impl Session {
         hz_parse::forget_statements();
         // Handlers belong to the classes of the old configuration.
         python(|vm| call(vm, "bb.event", "forget_handlers", Vec::new())).map_err(python_error)?;
-        self.config = hz_parse::parse_base_configuration(&self.source, &mut Hooks)?;
+        self.config = read_configuration(&self.source)?;
         Ok(())
     }
 
