@@ -348,7 +348,7 @@ impl Session {
             postfiles: request.postfiles.clone(),
             tracking: features.tracking,
             skip_fragments: features.skip_fragments,
-            env: caller,
+            env: hz_parse::told_environment(&caller),
             worker: false,
         };
         let config = hz_meter::span(hz_meter::Kind::Configuration, || "configuration".into(), || {
