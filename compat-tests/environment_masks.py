@@ -16,6 +16,7 @@ MASKS = [
 
 # A set gives its entries in an order of its own: they are sorted where a text holds one.
 WORDS_OF_A_SET = re.compile(r'^(COMBINED_FEATURES=)"(.*)"$')
+WORDS_OF_A_REASON = re.compile(r"(which is missing required \w+: |\bone of )'([^']*)'")
 SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')*)\}")
 # In a history, file and line of code inside BitBake: there the two programs are not alike. The
 # function it is in stays.
@@ -30,6 +31,8 @@ def masked(line, folder):
         line = SET.sub(lambda m: "{" + ", ".join(sorted(m.group(1).split(", "))) + "}", line)
     if line.startswith("COMBINED_FEATURES="):
         line = WORDS_OF_A_SET.sub(lambda m: m.group(1) + " ".join(sorted(m.group(2).split())), line)
+    if "_FEATURES" in line:
+        line = WORDS_OF_A_REASON.sub(lambda m: "%s'%s'" % (m.group(1), " ".join(sorted(m.group(2).split()))), line)
     if line.startswith("#   "):
         line = INSIDE.sub(r"\1 CODE\2", line)
     return line

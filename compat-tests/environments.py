@@ -27,7 +27,6 @@ import traceback
 
 def start(bitbake):
     """A cooker as the server of `bitbake -e TARGET` has it when it comes to print."""
-    environment = dict(os.environ)
     sys.path.insert(0, os.path.join(bitbake, "lib"))
     sys.argv = [os.path.join(bitbake, "bin", "bitbake"), "-e"]
     import bb
@@ -37,7 +36,9 @@ def start(bitbake):
     import bb.server.process
     import bb.utils
 
-    bb.utils.clean_environment()
+    # The terminal program tells the server of its own environment: what was cleaned away, and the locale it set.
+    cleaned = bb.utils.clean_environment()
+    environment = {**os.environ, **cleaned}
     os.chdir(bb.cookerdata.findTopdir())
     features = bb.cooker.CookerFeatures
     cooker = bb.cooker.BBCooker([features.SEND_SANITYEVENTS, features.BASEDATASTORE_TRACKING])

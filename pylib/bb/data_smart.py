@@ -171,8 +171,38 @@ def _restored(cls, state, attributes):
     return d
 
 
-class DataSmart(_hz_data.Store, MutableMapping):
+_replaceable = _hz_data.replaceable()
+
+
+class _Methods(type(MutableMapping)):
+    """The class of DataSmart: tells native code which methods are no longer ours, so that it calls those."""
+
+    # Of single stores: from then on every store is asked for these.
+    of_stores = set()
+
+    def __setattr__(cls, name, value):
+        super().__setattr__(name, value)
+        cls._tell()
+
+    def __delattr__(cls, name):
+        super().__delattr__(name)
+        cls._tell()
+
+    def _tell(cls):
+        # Classes derived from it are asked by nobody but Python.
+        if _hz_data.Store in cls.__bases__:
+            own, found = vars(_hz_data.Store), vars(cls)
+            _hz_data.set_replaced([n for n in _replaceable if n in _Methods.of_stores or found.get(n, own[n]) is not own[n]])
+
+
+class DataSmart(_hz_data.Store, MutableMapping, metaclass=_Methods):
     """A data store."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name in _replaceable:
+            _Methods.of_stores.add(name)
+            DataSmart._tell()
 
     __hash__ = object.__hash__
 

@@ -5,7 +5,7 @@ use crate::cache::Reads;
 use crate::pmap::hash_name;
 use crate::read::Quick;
 use crate::store::{Ctx, State};
-use crate::{DataError, DataStore, Expansion, Read, Result, RuntimeError, Value, text};
+use crate::{DataError, DataStore, Method, Expansion, Read, Result, RuntimeError, Value, text};
 use hz_diagnostics::Str;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,6 +217,9 @@ fn is_unterminated(error: &DataError) -> bool {
 impl DataStore {
     /// `d.expand(text, varname)`.
     pub fn expand(&self, source: &str, varname: Option<&str>) -> Result<Str> {
+        if Method::Expand.asks() {
+            return self.ask_expand(source, varname);
+        }
         let source: Str = source.into();
         if !text::has_expansion(&source) {
             return Ok(source);

@@ -66,7 +66,7 @@ impl DataStore {
                 let is_key =
                     ctx.st.borrow().vars.get(hash_name(name), name).is_some_and(|var| is_key(var, &overrides));
                 if is_key {
-                    let expanded = ctx.expand_text(name, "", None)?;
+                    let expanded = self.expand(name, None)?;
                     if expanded != *name {
                         renames.insert(name.clone(), expanded);
                     }

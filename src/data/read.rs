@@ -7,7 +7,7 @@ use crate::pmap::hash_name;
 use crate::store::{Ctx, Operation, Overrides, State, Var};
 use crate::text::Keyword;
 use crate::watch::{self, Origins};
-use crate::{DataError, DataStore, Expansion, RAW, Read, Result, Value, text};
+use crate::{DataError, DataStore, Expansion, Method, RAW, Read, Result, Value, text};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
@@ -575,6 +575,17 @@ fn remove_words(source: &str, removes: &[(Str, Str)]) -> (Option<String>, Vec<St
 impl DataStore {
     /// `d.getVar(name, expand, noweakdefault, parsing)`.
     pub fn get_var(&self, name: &str, read: Read) -> Result<Option<Value>> {
+        if Method::GetVar.asks() {
+            return self.ask_value(Method::GetVar, &[name], read);
+        }
+        // The original is a call of the other.
+        if Method::GetVarFlag.asks() {
+            return self.ask_value(Method::GetVarFlag, &[name, "_content"], read);
+        }
+        self.own_var(name, read)
+    }
+
+    fn own_var(&self, name: &str, read: Read) -> Result<Option<Value>> {
         hz_meter::count(hz_meter::Count::Lookup);
         let hash = hash_name(name);
         self.locked(|ctx| {
@@ -606,8 +617,11 @@ impl DataStore {
 
     /// `d.getVarFlag(name, flag, expand, noweakdefault, parsing)`.
     pub fn get_flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> {
+        if Method::GetVarFlag.asks() {
+            return self.ask_value(Method::GetVarFlag, &[name, flag], read);
+        }
         match flag {
-            "_content" => self.get_var(name, read),
+            "_content" => self.own_var(name, read),
             "" => {
                 self.warn("Calling getVarFlag with flag unset is invalid");
                 Ok(None)
@@ -641,6 +655,9 @@ impl DataStore {
         expand: Option<&[&str]>,
         internal: bool,
     ) -> Result<Option<IndexMap<Str, Value>>> {
+        if Method::GetVarFlags.asks() {
+            return self.ask_flags(name, expand, internal);
+        }
         self.locked(|ctx| {
             let Some(var) = ctx.st.borrow().vars.get(hash_name(name), name).cloned() else { return Ok(None) };
             let mut flags: IndexMap<Str, Value> = IndexMap::with_capacity(var.flags.len());

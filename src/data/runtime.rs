@@ -154,6 +154,12 @@ pub trait Runtime: Send + Sync {
     /// `BB_GLOBAL_PYMODULES`: import each and make it a global of metadata code.
     fn add_global_modules(&self, names: &[&str]) -> Result<(), RuntimeError>;
 
+    /// Calls a method of the store's Python object, because metadata put one of its own in place of ours.
+    fn call_method(&self, _store: &DataStore, name: &str, _values: &[Value], _named: &[(&str, Value)]) -> Result<Value, RuntimeError> {
+        let message = format!("no {name} of its own");
+        Err(RuntimeError::Python(Box::new(PythonError { class: "AttributeError".into(), message, ..PythonError::default() })))
+    }
+
     /// A log record of the `BitBake.<domain>` logger from native code. `level` as in Python's
     /// logging with BitBake's additions (DEBUG 10, NOTE 20, PLAIN 21, WARNING 30, ERROR 40).
     fn log(&self, level: u32, domain: &str, message: &str);

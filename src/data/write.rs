@@ -5,7 +5,7 @@ use crate::pmap::hash_name;
 use crate::read::{concat, dependencies, operations_value};
 use crate::store::{Ctx, Operation, State, Var};
 use crate::text::{Keyword, split_operation};
-use crate::{DataError, DataStore, RAW, Origin, Read, Result, SetInfo, Value};
+use crate::{DataError, DataStore, Method, RAW, Origin, Read, Result, SetInfo, Value};
 use hz_diagnostics::Str;
 use memchr::memmem;
 use std::sync::Arc;
@@ -69,6 +69,28 @@ impl State {
 }
 
 impl<'a> Ctx<'a> {
+    /// What the reference does by a call of its own method, which may be one of the metadata.
+    fn call_set(&self, name: &str, value: Value, info: &SetInfo) -> Result<()> {
+        if Method::SetVar.is_replaced() { self.store.set_var(name, value, info) } else { self.set(name, value, info) }
+    }
+
+    /// As [`Self::call_set`].
+    fn call_delete(&self, name: &str, info: &SetInfo) -> Result<()> {
+        if Method::DelVar.is_replaced() {
+            return self.store.del_var(name, info);
+        }
+        self.delete(name, info);
+        Ok(())
+    }
+
+    /// As [`Self::call_set`].
+    fn call_set_flag(&self, name: &str, flag: &str, value: Value, info: &SetInfo) -> Result<()> {
+        if Method::SetVarFlag.is_replaced() {
+            return self.store.set_flag(name, flag, value, info);
+        }
+        self.set_flag(name, flag, value, info)
+    }
+
     fn set(&self, name: &str, value: Value, info: &SetInfo) -> Result<()> {
         hz_meter::count(hz_meter::Count::Set);
         if name.contains('_')
@@ -90,10 +112,18 @@ impl<'a> Ctx<'a> {
         if let Some((base, keyword, condition)) = split_operation(name) {
             self.st.borrow_mut().cache.touch_name(base);
             self.check_renamed(base, base, &SetInfo::default(), FROM_RENAMED_FLAG)?;
+            let operation = Operation { value: value.clone(), condition: condition.map(Str::from) };
+            let asked = Method::SetVarFlag.is_replaced();
+            if asked {
+                let known = self.st.borrow().vars.get(hash_name(base), base).map(|var| var.operations(keyword).to_vec());
+                let all: Vec<Operation> = known.into_iter().flatten().chain([operation.clone()]).collect();
+                self.store.set_flag(base, keyword.text(), operations_value(&all), &silent(&SetInfo::default(), false))?;
+            }
             {
                 let mut st = self.st.borrow_mut();
-                let operation = Operation { value: value.clone(), condition: condition.map(Str::from) };
-                st.var_mut(base).operations_mut(keyword).push(operation);
+                if !asked {
+                    st.var_mut(base).operations_mut(keyword).push(operation);
+                }
                 if st.tracking && !info.ignore {
                     let op = match condition {
                         Some(condition) if !condition.is_empty() => format!("{}[{condition}]", keyword.text()),
@@ -135,7 +165,7 @@ impl<'a> Ctx<'a> {
         let overrides = self.overrides()?;
         let because = SetInfo::internal(FROM_SET);
         for (variant, _) in variants.iter().filter(|(_, over)| overrides.all_active(over)) {
-            self.delete(variant, &because);
+            self.call_delete(variant, &because)?;
         }
         self.st.borrow_mut().var_mut(name).variants = None;
         Ok(())
@@ -157,7 +187,7 @@ impl<'a> Ctx<'a> {
         }
         let what = if hint.contains(' ') { hint.to_string() } else { format!("has been renamed to {hint}") };
         self.store.0.runtime.log(39, "Main", &format!("Variable {name} {what}{place}"));
-        self.set("_FAILPARSINGERRORHANDLED", Value::Bool(true), &SetInfo::internal(origin))
+        self.call_set("_FAILPARSINGERRORHANDLED", Value::Bool(true), &SetInfo::internal(origin))
     }
 
     /// If OVERRIDES depends on the variable just written, what it depends on is found out anew
@@ -306,7 +336,7 @@ impl<'a> Ctx<'a> {
                 st.rename_history(name, new);
                 st.record(info, new, &format!("rename from {name}"), value, None);
             }
-            self.set(new, value.clone(), &silent(info, true))?;
+            self.call_set(new, value.clone(), &silent(info, true))?;
         }
 
         let old = self.st.borrow().vars.get(hash_name(name), name).cloned();
@@ -337,7 +367,12 @@ impl<'a> Ctx<'a> {
                         let list = Arc::make_mut(st.var_mut(new).variants.get_or_insert_default());
                         list.push((target.clone(), over.clone()));
                     }
-                    self.rename(variant, &target, &SetInfo::internal(FROM_RENAME), level + 1)?;
+                    let because = SetInfo::internal(FROM_RENAME);
+                    if Method::RenameVar.is_replaced() {
+                        self.store.rename_var(variant, &target, &because)?;
+                    } else {
+                        self.rename(variant, &target, &because, level + 1)?;
+                    }
                 }
             }
         }
@@ -345,8 +380,7 @@ impl<'a> Ctx<'a> {
             self.st.borrow_mut().add_variant(new);
         }
         self.st.borrow_mut().record(info, name, "rename (to)", &new.into(), None);
-        self.delete(name, &silent(info, false));
-        Ok(())
+        self.call_delete(name, &silent(info, false))
     }
 }
 
@@ -377,64 +411,95 @@ impl DataStore {
     /// `d.setVar(name, value)`. Errors: an operation in the old syntax, a recursive OVERRIDES.
     pub fn set_var(&self, name: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
         let value = value.into();
+        if Method::SetVar.asks() {
+            return self.ask_change(Method::SetVar, &[name.into(), value], info);
+        }
         self.locked(|ctx| ctx.set(name, value, info))
     }
 
     pub fn append_var(&self, name: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
+        if Method::AppendVar.asks() {
+            return self.ask_change(Method::AppendVar, &[name.into(), value.into()], info);
+        }
         self.operation(name, value.into(), info, "append", Keyword::Append)
     }
 
     pub fn prepend_var(&self, name: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
+        if Method::PrependVar.asks() {
+            return self.ask_change(Method::PrependVar, &[name.into(), value.into()], info);
+        }
         self.operation(name, value.into(), info, "prepend", Keyword::Prepend)
     }
 
     fn operation(&self, name: &str, value: Value, info: &SetInfo, op: &str, keyword: Keyword) -> Result<()> {
         self.locked(|ctx| {
             ctx.st.borrow_mut().record(info, name, op, info.detail.as_ref().unwrap_or(&value), None);
-            ctx.set(&format!("{name}{}", keyword.text()), value, &silent(info, true))
+            ctx.call_set(&format!("{name}{}", keyword.text()), value, &silent(info, true))
         })
     }
 
     pub fn del_var(&self, name: &str, info: &SetInfo) -> Result<()> {
+        if Method::DelVar.asks() {
+            return self.ask_change(Method::DelVar, &[name.into()], info);
+        }
         self.locked(|ctx| ctx.delete(name, info));
         Ok(())
     }
 
     /// `d.renameVar(name, new)`: value, operations and override variants move, other flags do not.
     pub fn rename_var(&self, name: &str, new: &str, info: &SetInfo) -> Result<()> {
+        if Method::RenameVar.asks() {
+            return self.ask_change(Method::RenameVar, &[name.into(), new.into()], info);
+        }
         self.locked(|ctx| ctx.rename(name, new, info, 0))
     }
 
     pub fn set_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
         let value = value.into();
+        if Method::SetVarFlag.asks() {
+            return self.ask_change(Method::SetVarFlag, &[name.into(), flag.into(), value], info);
+        }
         self.locked(|ctx| ctx.set_flag(name, flag, value, info))
     }
 
     pub fn append_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
         let value = value.into();
+        if Method::AppendVarFlag.asks() {
+            return self.ask_change(Method::AppendVarFlag, &[name.into(), flag.into(), value], info);
+        }
         self.locked(|ctx| {
             ctx.st.borrow_mut().record(info, name, "append", info.detail.as_ref().unwrap_or(&value), Some(flag));
             let joined = concat(&flag_text(self.get_flag(name, flag, RAW)?), &value)?;
-            ctx.set_flag(name, flag, joined, &silent(info, false))
+            ctx.call_set_flag(name, flag, joined, &silent(info, false))
         })
     }
 
     pub fn prepend_flag(&self, name: &str, flag: &str, value: impl Into<Value>, info: &SetInfo) -> Result<()> {
         let value = value.into();
+        if Method::PrependVarFlag.asks() {
+            return self.ask_change(Method::PrependVarFlag, &[name.into(), flag.into(), value], info);
+        }
         self.locked(|ctx| {
             ctx.st.borrow_mut().record(info, name, "prepend", info.detail.as_ref().unwrap_or(&value), Some(flag));
             let joined = concat(&value, &flag_text(self.get_flag(name, flag, RAW)?))?;
-            ctx.set_flag(name, flag, joined, &silent(info, false))
+            ctx.call_set_flag(name, flag, joined, &silent(info, false))
         })
     }
 
     pub fn del_flag(&self, name: &str, flag: &str, info: &SetInfo) -> Result<()> {
+        if Method::DelVarFlag.asks() {
+            return self.ask_change(Method::DelVarFlag, &[name.into(), flag.into()], info);
+        }
         self.locked(|ctx| ctx.delete_flag(name, flag, info));
         Ok(())
     }
 
     /// `d.setVarFlags(name, flags)`: stores each as it is; none of set_flag's consequences.
     pub fn set_flags(&self, name: &str, flags: &[(&str, Value)], info: &SetInfo) -> Result<()> {
+        if Method::SetVarFlags.asks() {
+            let flags = flags.iter().map(|(flag, value)| (Str::from(*flag), value.clone())).collect();
+            return self.ask_change(Method::SetVarFlags, &[name.into(), Value::Map(Arc::new(flags))], info);
+        }
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
             st.cache.touch_name(name);
@@ -452,6 +517,9 @@ impl DataStore {
 
     /// `d.delVarFlags(name)`: only the value itself stays.
     pub fn del_flags(&self, name: &str, info: &SetInfo) -> Result<()> {
+        if Method::DelVarFlags.asks() {
+            return self.ask_change(Method::DelVarFlags, &[name.into()], info);
+        }
         self.locked(|ctx| {
             let mut st = ctx.st.borrow_mut();
             st.cache.touch_name(name);

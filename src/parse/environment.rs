@@ -45,12 +45,33 @@ pub fn clean_environment(env: &IndexMap<String, String>) -> IndexMap<String, Str
     out
 }
 
+/// The caller's environment as the cooker is told of it: the locale that the command itself was given
+/// is part of it, unless LC_ALL is no approved variable and the caller has one of his own.
+pub fn told_environment(env: &IndexMap<String, String>) -> IndexMap<String, String> {
+    let mut out = env.clone();
+    for (name, value) in clean_environment(env) {
+        if !env.contains_key(&name) || approved_variables(env).contains(&name) {
+            out.insert(name, value);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> IndexMap<String, String> {
         pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn the_cooker_is_told_of_the_locale() {
+        let told = |pairs: &[(&str, &str)]| told_environment(&env(pairs)).get("LC_ALL").cloned();
+        assert_eq!(told(&[("HOME", "/h")]).as_deref(), Some("en_US.UTF-8"));
+        assert_eq!(told(&[("LC_ALL", "C")]).as_deref(), Some("en_US.UTF-8"));
+        assert_eq!(told(&[("LC_ALL", "C"), ("BB_ENV_PASSTHROUGH", "HOME")]).as_deref(), Some("C"));
+        assert_eq!(told(&[("BB_PRESERVE_ENV", "1")]), None);
     }
 
     #[test]

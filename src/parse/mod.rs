@@ -26,7 +26,7 @@ mod tasks;
 
 pub use collections::{Collection, file_layer, handle_collections};
 pub use config::{ConfigHooks, ConfigRequest, Configuration, find_config_file, find_topdir, parse_base_configuration};
-pub use environment::{approved_variables, clean_environment, exported_variables};
+pub use environment::{approved_variables, clean_environment, exported_variables, told_environment};
 pub use error::{Error, Result};
 pub use facts::{recipe_info, recipe_infos, to_boolean};
 pub use files::{Collected, FileCollector};

@@ -1,11 +1,13 @@
 //! [`hz_data::Runtime`] over the VM: the one door through which parsing, the data store and task
 //! execution reach Python.
 
+use crate::convert::{to_own_value, to_python, to_value};
 use crate::errors::to_runtime;
 use crate::{enter, inline, metadata, pylibs, store};
 use hz_data::{ClassEvent, DataStore, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
 use rustpython_vm::builtins::PyDict;
+use rustpython_vm::function::FuncArgs;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use rustc_hash::FxHashMap;
 use std::any::Any;
@@ -130,7 +132,7 @@ impl Runtime for PythonRuntime {
         let found = run(|vm| {
             let apply = module(vm, "bb.filter")?.get_attr("apply_filters", vm)?;
             let expressions = vm.ctx.new_list(vec![vm.ctx.new_str(expr).into()]);
-            Ok(crate::convert::to_value(&*apply.call((vm.ctx.new_str(value), expressions), vm)?, vm))
+            Ok(to_value(&*apply.call((vm.ctx.new_str(value), expressions), vm)?, vm))
         })?;
         FILTERED.with_borrow_mut(|known| known.entry(expr.into()).or_default().insert(value.into(), found.clone()));
         Ok(found)
@@ -231,6 +233,28 @@ impl Runtime for PythonRuntime {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn call_method(&self, store: &DataStore, name: &str, values: &[Value], named: &[(&str, Value)]) -> Result<Value, RuntimeError> {
+        run(|vm| {
+            let method = store::wrap(store, vm)?.get_attr(&vm.ctx.new_str(name), vm)?;
+            // The engine's own variables are read natively, whatever they hold.
+            let own = values.first().is_some_and(|value| value.to_text().starts_with("__"));
+            let values: PyResult<Vec<PyObjectRef>> = values.iter().map(|value| to_python(value, vm)).collect();
+            let mut args = FuncArgs::from(values?);
+            for (name, value) in named {
+                args.kwargs.insert(name.to_string().into(), to_python(value, vm)?);
+            }
+            let found = method.call(args, vm)?;
+            Ok(match found.downcast_ref::<PyDict>() {
+                Some(dict) => {
+                    let item = |(name, value): &(PyObjectRef, PyObjectRef)| Ok((store::text(name, vm)?, to_value(value, vm)));
+                    Value::Map(Arc::new(dict.items_vec().iter().map(item).collect::<PyResult<_>>()?))
+                }
+                None if own => to_own_value(&found, vm),
+                None => to_value(&found, vm),
+            })
         })
     }
 

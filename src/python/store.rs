@@ -7,7 +7,7 @@
 use crate::convert::{option_to_python, text_of, to_own_value, to_python, to_value};
 use crate::errors::from_data;
 use crate::vm::waiting;
-use hz_data::{DataStore, Expansion, HistoryEntry, Read, SetInfo, Value};
+use hz_data::{DataStore, Expansion, HistoryEntry, Method, Read, SetInfo, Value};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -57,6 +57,16 @@ fn remember(object: &PyObjectRef, store: &DataStore, vm: &VirtualMachine) -> PyR
     let weak = object.downgrade(None, vm)?;
     OBJECTS.lock().get_or_insert_default().insert(store.id(), weak);
     Ok(())
+}
+
+/// As [`waiting`], for a method of the store that Python code calls: what metadata may have put in its
+/// place has had its turn.
+#[inline]
+fn own<R>(vm: &VirtualMachine, method: Method, f: impl FnOnce() -> R) -> R {
+    waiting(vm, || {
+        method.original();
+        f()
+    })
 }
 
 /// The arguments of one call: positional first, then by name.
@@ -298,6 +308,17 @@ pub mod _hz_data {
         let _ = CLASS.set(class);
     }
 
+    /// Names of the methods that native code calls too and that metadata may replace.
+    #[pyfunction]
+    fn replaceable(vm: &VirtualMachine) -> PyObjectRef {
+        vm.ctx.new_tuple(hz_data::REPLACEABLE.iter().map(|name| vm.ctx.new_str(*name).into()).collect()).into()
+    }
+    /// These of them somebody replaced in the class; native code asks the class for them from now on.
+    #[pyfunction]
+    fn set_replaced(names: Vec<String>) {
+        hz_data::set_replaced(names.iter().map(String::as_str));
+    }
+
     /// Content of a store, as what `pickle` can write; a store of that content.
     #[pyfunction]
     fn state(d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
@@ -424,7 +445,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("getVar", args, vm);
             let name = args.required(0, "var")?;
             let read = args.read(1)?;
-            match with_name(&name, vm, |name| waiting(vm, || zelf.store().get_var(name, read)))? {
+            match with_name(&name, vm, |name| own(vm, Method::GetVar, || zelf.store().get_var(name, read)))? {
                 Ok(value) => option_to_python(value.as_ref(), vm),
                 Err(error) => Err(from_data(vm, error)),
             }
@@ -440,7 +461,7 @@ pub mod _hz_data {
                 return vm.call_method(zelf.as_object(), "_flag_with_parser", (name, flag, read.expand));
             }
             let flag = if vm.is_none(&flag) { vm.ctx.empty_str.to_owned().into() } else { flag };
-            let value = with_name(&name, vm, |name| with_name(&flag, vm, |flag| waiting(vm, || zelf.store().get_flag(name, flag, read))))??;
+            let value = with_name(&name, vm, |name| with_name(&flag, vm, |flag| own(vm, Method::GetVarFlag, || zelf.store().get_flag(name, flag, read))))??;
             match value {
                 Ok(value) => option_to_python(value.as_ref(), vm),
                 Err(error) => Err(from_data(vm, error)),
@@ -457,7 +478,7 @@ pub mod _hz_data {
             };
             let internal = args.truth(2, "internalflags", false)?;
             let expand: Option<Vec<&str>> = expand.as_ref().map(|list| list.iter().map(String::as_str).collect());
-            let flags = waiting(vm, || zelf.store().get_flags(&name, expand.as_deref(), internal)).map_err(|error| from_data(vm, error))?;
+            let flags = own(vm, Method::GetVarFlags, || zelf.store().get_flags(&name, expand.as_deref(), internal)).map_err(|error| from_data(vm, error))?;
             let Some(flags) = flags else { return Ok(vm.ctx.none()) };
             let dict = vm.ctx.new_dict();
             for (flag, value) in &flags {
@@ -473,7 +494,7 @@ pub mod _hz_data {
             let value = args.required(1, "value")?;
             let value = if name.starts_with("__") { to_own_value(&value, vm) } else { to_value(&value, vm) };
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().set_var(&name, value, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::SetVar, || zelf.store().set_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "appendVar")]
@@ -482,7 +503,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().append_var(&name, value, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::AppendVar, || zelf.store().append_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "prependVar")]
@@ -491,7 +512,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let value = to_value(&*args.required(1, "value")?, vm);
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().prepend_var(&name, value, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::PrependVar, || zelf.store().prepend_var(&name, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "delVar")]
@@ -499,7 +520,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("delVar", args, vm);
             let name = args.name(0, "var")?;
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().del_var(&name, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::DelVar, || zelf.store().del_var(&name, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "renameVar")]
@@ -508,7 +529,7 @@ pub mod _hz_data {
             let name = args.name(0, "key")?;
             let new = args.name(1, "newkey")?;
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().rename_var(&name, &new, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::RenameVar, || zelf.store().rename_var(&name, &new, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "setVarFlag")]
@@ -518,7 +539,7 @@ pub mod _hz_data {
             let flag = args.name(1, "flag")?;
             let value = flag_value(&flag, &*args.required(2, "value")?, vm);
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().set_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::SetVarFlag, || zelf.store().set_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "appendVarFlag")]
@@ -528,7 +549,7 @@ pub mod _hz_data {
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().append_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::AppendVarFlag, || zelf.store().append_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "prependVarFlag")]
@@ -538,7 +559,7 @@ pub mod _hz_data {
             let flag = args.name(1, "flag")?;
             let value = to_value(&*args.required(2, "value")?, vm);
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().prepend_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::PrependVarFlag, || zelf.store().prepend_flag(&name, &flag, value, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "delVarFlag")]
@@ -547,7 +568,7 @@ pub mod _hz_data {
             let name = args.name(0, "var")?;
             let flag = args.name(1, "flag")?;
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().del_flag(&name, &flag, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::DelVarFlag, || zelf.store().del_flag(&name, &flag, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "setVarFlags")]
@@ -563,7 +584,7 @@ pub mod _hz_data {
             }
             let list: Vec<(&str, Value)> = list.iter().map(|(flag, value)| (&**flag, value.clone())).collect();
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().set_flags(&name, &list, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::SetVarFlags, || zelf.store().set_flags(&name, &list, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "delVarFlags")]
@@ -571,7 +592,7 @@ pub mod _hz_data {
             let mut args = Arguments::new("delVarFlags", args, vm);
             let name = args.name(0, "var")?;
             let info = args.info(zelf.store())?;
-            waiting(vm, || zelf.store().del_flags(&name, &info)).map_err(|error| from_data(vm, error))
+            own(vm, Method::DelVarFlags, || zelf.store().del_flags(&name, &info)).map_err(|error| from_data(vm, error))
         }
 
         #[pymethod(name = "setVarFilter")]
@@ -592,7 +613,7 @@ pub mod _hz_data {
                 Some(name) if !vm.is_none(&name) => Some(text(&name, vm)?),
                 _ => None,
             };
-            match waiting(vm, || zelf.store().expand(&source, name.as_deref())) {
+            match own(vm, Method::Expand, || zelf.store().expand(&source, name.as_deref())) {
                 Ok(found) if *found == *source => Ok(value),
                 Ok(found) => Ok(vm.ctx.new_str(&*found).into()),
                 Err(error) => Err(from_data(vm, error)),
@@ -616,6 +637,7 @@ pub mod _hz_data {
 
         #[pymethod(name = "createCopy")]
         fn create_copy(zelf: &Py<Self>, vm: &VirtualMachine) -> PyResult {
+            Method::CreateCopy.original();
             wrap(&zelf.store().create_copy(), vm)
         }
 

@@ -61,6 +61,21 @@ impl Terminal {
         }
         before
     }
+    /// Events wait until the configuration is read: how they are shown depends on whether it can be used.
+    fn hold_early(&self) {
+        locked(&self.held).get_or_insert_default();
+    }
+    /// Shows what waited since [`Terminal::hold_early`]: as all that follows, or (no configuration, no
+    /// command) as what there is to say before the program ends.
+    fn release_early(&self, configured: bool) {
+        let waiting = locked(&self.held).take().unwrap_or_default();
+        let mut knotty = self.lock();
+        if configured {
+            waiting.iter().for_each(|event| knotty.event(event));
+        } else {
+            knotty.not_started(&waiting);
+        }
+    }
     /// Notes of the run queue get lost from now on (true) or no longer.
     pub fn quieten_queue(&self, on: bool) {
         self.quiet_queue.store(on, Ordering::Relaxed);
@@ -121,12 +136,8 @@ fn run_measured(request: Request) -> i32 {
     hz_events::set_sink(Box::new(terminal.clone()));
     let told = match frame(&request, &terminal, &mut Session::command) {
         Ok(()) => 0,
-        Err(Error::Handled) => 1,
         Err(error) => {
-            match &error {
-                Error::Python(e, _) => tell(e),
-                other => log(level::ERROR, "", other.to_string()),
-            }
+            tell_error(&error);
             1
         }
     };
@@ -135,6 +146,15 @@ fn run_measured(request: Request) -> i32 {
         knotty.event(&Event::CommandExit { code: told });
     }
     knotty.finish()
+}
+
+/// Says what ended a command, unless it has been said.
+fn tell_error(error: &Error) {
+    match error {
+        Error::Handled => {}
+        Error::Python(e, _) => tell(e),
+        other => log(level::ERROR, "", other.to_string()),
+    }
 }
 
 /// What the program sets in every configuration, as release 2.18 shows it in histories.
@@ -151,9 +171,7 @@ pub fn environments(request: Request, selection: &Selection, out: &mut dyn std::
     match frame(&request, &terminal, &mut |session| environment::stream(session, selection, out)) {
         Ok(()) => 0,
         Err(error) => {
-            if !matches!(error, Error::Handled) {
-                log(level::ERROR, "", error.to_string());
-            }
+            tell_error(&error);
             terminal.lock().finish().max(1)
         }
     }
@@ -174,11 +192,43 @@ fn check_locale() -> Result<()> {
     Err(Error::Handled)
 }
 
+/// Can anything be read where the command was given?
+fn check_place(caller: &IndexMap<String, String>) -> Result<()> {
+    check_locale()?;
+    let bbpath = caller.get("BBPATH").map(String::as_str);
+    if ["bblayers.conf", "bitbake.conf"].iter().all(|file| hz_parse::find_config_file(file, bbpath).is_none()) {
+        let message = "Unable to find conf/bblayers.conf or conf/bitbake.conf. BBPATH is unset and/or not in a build directory?";
+        log(level::ERROR, "", message);
+        return Err(Error::Handled);
+    }
+    Ok(())
+}
+
 fn frame(request: &Request, terminal: &Terminal, work: &mut dyn FnMut(&mut Session) -> Result<()>) -> Result<()> {
-    let mut session = Session::open(request.clone(), terminal.clone(), environment(), Features { tracking: true, skip_fragments: false })?;
-    let outcome = session.settle().and_then(|()| work(&mut session));
-    session.close();
-    outcome
+    let caller = environment();
+    check_place(&caller).inspect_err(|_| terminal.lock().not_started([]))?;
+    terminal.hold_early();
+    let features = Features { tracking: true, skip_fragments: false };
+    let opened = Session::open(request.clone(), terminal.clone(), caller, features).and_then(|mut session| match session.settle() {
+        Ok(()) => Ok(session),
+        Err(error) => {
+            session.close();
+            Err(error)
+        }
+    });
+    match opened {
+        Ok(mut session) => {
+            terminal.release_early(true);
+            let outcome = work(&mut session);
+            session.close();
+            outcome
+        }
+        Err(error) => {
+            tell_error(&error);
+            terminal.release_early(false);
+            Err(Error::Handled)
+        }
+    }
 }
 
 /// What a session's configuration is read with.
@@ -292,14 +342,8 @@ impl Session {
     /// # Errors
     /// Whatever the configuration has wrong; the lock is free again then.
     pub fn open(request: Request, terminal: Terminal, caller: IndexMap<String, String>, features: Features) -> Result<Session> {
-        check_locale()?;
+        check_place(&caller)?;
         let topdir = PathBuf::from(find_topdir(&caller));
-        let bbpath = caller.get("BBPATH").map(String::as_str);
-        if ["bblayers.conf", "bitbake.conf"].iter().all(|file| hz_parse::find_config_file(file, bbpath).is_none()) {
-            let message = "Unable to find conf/bblayers.conf or conf/bitbake.conf. BBPATH is unset and/or not in a build directory?";
-            log(level::ERROR, "", message);
-            return Err(Error::Handled);
-        }
         let lock = take_lock(&topdir, &terminal)?;
         set_environment(&clean_environment(&caller));
         if std::env::set_current_dir(&topdir).is_err() {
@@ -313,7 +357,7 @@ impl Session {
             postfiles: request.postfiles.clone(),
             tracking: features.tracking,
             skip_fragments: features.skip_fragments,
-            env: caller,
+            env: hz_parse::told_environment(&caller),
             worker: false,
         };
         let config = span(Kind::Configuration, || "configuration".into(), || read_configuration(&source))?;

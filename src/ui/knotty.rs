@@ -150,6 +150,19 @@ impl Knotty {
         self.record(&record.logger, record.level, &message);
     }
 
+    /// The command ends before it began: `events` are all there is to say, on standard output, and
+    /// nothing is summed up.
+    pub fn not_started<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
+        for event in events {
+            if let Event::Log(record) = event
+                && let Some((text, _)) = self.console.record(&record.logger, record.level, &record.message)
+            {
+                self.line(&text, false);
+            }
+        }
+        (self.warnings, self.errors, self.exit) = (0, 0, 1);
+    }
+
     fn start_progress(&mut self, title: &str, total: usize) {
         self.finish_progress();
         let progress = match &mut self.footer {
@@ -485,6 +498,15 @@ mod tests {
         k.event(&Event::Log(record));
         assert_eq!((k.warnings, k.errors, k.exit), (1, 1, 1));
         assert_eq!(k.finish(), 1);
+    }
+
+    #[test]
+    fn a_command_that_did_not_begin_fails_without_a_summary() {
+        let mut k = knotty();
+        let error = LogRecord { level: level::ERROR, logger: "BitBake".into(), message: "w".into(), pid: 1, taskpid: None, fn_: None };
+        k.event(&Event::Log(error.clone()));
+        k.not_started(&[Event::Log(error)]);
+        assert_eq!((k.errors, k.finish()), (0, 1));
     }
 
     #[test]
