@@ -17,7 +17,7 @@ _NAMES = frozenset((
 ))
 
 # What the import system itself reads and writes of a module.
-_OWN = frozenset(("__class__", "__dict__", "__spec__", "__name__", "__loader__", "__package__", "__path__", "__file__", "__cached__"))
+_OWN = frozenset(("__class__", "__spec__", "__name__", "__loader__", "__package__", "__path__", "__file__", "__cached__"))
 
 _Module = type(sys)
 _lock = RLock()
@@ -40,6 +40,10 @@ class _NotRunYet(_Module):
     def __delattr__(self, name):
         _run(self)
         _Module.__delattr__(self, name)
+
+    def __dir__(self):
+        _run(self)
+        return _Module.__dir__(self)
 
 
 def _run(module):
