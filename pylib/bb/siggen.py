@@ -81,6 +81,9 @@ class SignatureGenerator:
 
     name = "noop"
 
+    # Unihashes by task id that were asked for since the task got its hash. The run queue keeps them, see _queue_memory.
+    _asked_unihashes = {}
+
     def __init__(self, data):
         self.basehash = {}
         self.taskhash = {}
@@ -285,11 +288,14 @@ class SignatureGeneratorBasic(SignatureGenerator):
 
     def read_taint(self, fn, task, stampbase):
         """The text of a task's taint file, or None."""
-        try:
-            with open("%s.%s.taint" % (stampbase, task)) as taintfile:
-                return taintfile.read()
-        except OSError:
-            return None
+        return _hz_siggen.read_taint("%s.%s.taint" % (stampbase, task))
+
+    def _unihash(self, tid):
+        return self._asked_unihashes.get(tid) or self.get_unihash(tid)
+
+    def _with_unihashes(self, dependencies):
+        """(name, id, unihash) for each (name, id)."""
+        return _hz_siggen.with_unihashes(dependencies, self._asked_unihashes, self.get_unihash)
 
     def prep_taskhash(self, tid, deps, dataCaches):
         """Collects what enters a task's hash, dependencies before dependents; gives the ids of the
@@ -323,7 +329,7 @@ class SignatureGeneratorBasic(SignatureGenerator):
         return {dep for _, dep in rundeps}
 
     def get_taskhash(self, tid, deps, dataCaches):
-        dependencies = [(pnid, dep, self.get_unihash(dep)) for pnid, dep in self.runtaskdeps[tid]]
+        dependencies = self._with_unihashes(self.runtaskdeps[tid])
         files = self.file_checksum_values[tid]
         self.taskhash[tid] = _hz_siggen.task_hash(self.basehash[tid], dependencies, files, self.taints.get(tid))
         return self.taskhash[tid]
@@ -349,7 +355,7 @@ class SignatureGeneratorBasic(SignatureGenerator):
             sigfile = stampbase
             referencestamp = runtime[len("customfile:"):]
         elif hashed:
-            sigfile = "%s.%s.sigdata.%s" % (stampbase, task, self.get_unihash(tid))
+            sigfile = "%s.%s.sigdata.%s" % (stampbase, task, self._unihash(tid))
         else:
             sigfile = "%s.%s.sigbasedata.%s" % (stampbase, task, self.basehash[tid])
 
@@ -359,17 +365,17 @@ class SignatureGeneratorBasic(SignatureGenerator):
         run = None
         if hashed:
             run = {
-                "dependencies": [(pnid, dep, self.get_unihash(dep)) for pnid, dep in self.runtaskdeps[tid]],
+                "dependencies": self._with_unihashes(self.runtaskdeps[tid]),
                 "files": self.file_checksum_values[tid],
                 "taskhash": self.taskhash[tid],
-                "unihash": self.get_unihash(tid),
+                "unihash": self._unihash(tid),
             }
         facts = self.datacaches[bb.runqueue.mc_from_tid(mcfn)]
         given = None
         if not _hz_siggen.has_signatures(mcfn):
             given = tuple(getattr(facts, name)[mcfn] for name in _RECIPE_PARTS)
         content = _hz_siggen.signature_file(
-            mcfn, task, self.basehash[tid], list(self.basehash_ignore_vars), self.taskhash_ignore_tasks or None, run, taint or None, given
+            mcfn, task, self.basehash[tid], self.basehash_ignore_vars, self.taskhash_ignore_tasks or None, run, taint or None, given
         )
         if content.basehash != self.basehash[tid]:
             bb.error("Basehash mismatch %s versus %s for %s" % (content.basehash, self.basehash[tid], tid))
@@ -497,6 +503,8 @@ class SignatureGeneratorUniHashMixIn:
         return "%s:%s:%s" % (mc, self.tidtopn[tid], taskname)
 
     def set_unihash(self, tid, unihash):
+        if self._asked_unihashes:
+            self._asked_unihashes.pop(tid, None)
         self.unitaskhashes[self._cache_key(tid)] = (self.taskhash[tid], unihash)
         self.unihash[tid] = unihash
 
@@ -654,6 +662,17 @@ class SignatureGeneratorTestEquivHash(SignatureGeneratorUniHashMixIn, SignatureG
         super().init_rundepcheck(data)
         self.server = data.getVar("BB_HASHSERVE")
         self.method = "sstate_output_hash"
+
+
+def _queue_memory():
+    """A dict in which the run queue notes, by task id, the unihashes it was given, for as long as they hold: task
+    hashes are made of them, and each would be asked for again by every dependent. A generator with a
+    `get_unihash` of its own is asked each time: the dict is then nobody's."""
+    generator = bb.parse.siggen
+    memory = {}
+    if getattr(type(generator), "get_unihash", None) in (SignatureGenerator.get_unihash, SignatureGeneratorUniHashMixIn.get_unihash):
+        generator._asked_unihashes = memory
+    return memory
 
 
 def _take_base_hashes(d):

@@ -244,6 +244,10 @@ impl RunQueue {
 
     /// Waits up to `timeout` for a task's process to report, and takes in what it reports.
     pub fn wait(&mut self, timeout: Duration) -> Result<()> {
+        if self.state == State::DumpSigs {
+            self.dump_wait(timeout);
+            return Ok(());
+        }
         self.read_executor(if self.dry_exits.is_empty() { timeout } else { Duration::ZERO })
     }
 

@@ -23,11 +23,13 @@ fn python<R>(f: impl FnOnce(&VirtualMachine) -> PyResult<R>) -> Result<R> {
 /// The generator and its datacaches.
 pub struct PythonSignatures {
     caches: Option<PyObjectRef>,
+    /// Unihashes that hold, by task id; the generator looks there first.
+    unihashes: Option<PyDictRef>,
 }
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None }
+        PythonSignatures { caches: None, unihashes: None }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -40,6 +42,14 @@ impl PythonSignatures {
 
     fn caches(&self, vm: &VirtualMachine) -> PyObjectRef {
         self.caches.clone().unwrap_or_else(|| vm.ctx.none())
+    }
+
+    /// The task's unihash has to be asked for anew.
+    fn forget(&self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<()> {
+        match &self.unihashes {
+            Some(unihashes) => unihashes.pop_item(&*graph.task(task).tid, vm).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn dependencies(graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyObjectRef {
@@ -155,9 +165,9 @@ impl Signatures for PythonSignatures {
             }
             let caches: PyObjectRef = caches.into();
             Self::method(vm, "setup_datacache", vec![caches.clone()])?;
-            Ok(caches)
+            Ok((caches, call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok()))
         })?;
-        self.caches = Some(caches);
+        (self.caches, self.unihashes) = (Some(caches.0), caches.1);
         Ok(())
     }
 
@@ -200,6 +210,7 @@ impl Signatures for PythonSignatures {
 
     fn get_taskhash(&mut self, graph: &TaskGraph, task: TaskId) -> Result<Str> {
         python(|vm| {
+            self.forget(graph, task, vm)?;
             let args = vec![text(vm, &graph.task(task).tid), Self::dependencies(graph, task, vm), self.caches(vm)];
             Ok(Self::method(vm, "get_taskhash", args)?.str(vm)?.to_string().into())
         })
@@ -209,12 +220,23 @@ impl Signatures for PythonSignatures {
         python(|vm| {
             let list = texts(vm, tasks.iter().map(|t| &graph.task(*t).tid));
             let found = Self::method(vm, "get_unihashes", vec![list])?;
-            tasks.iter().map(|t| Ok(found.get_item(&*graph.task(*t).tid, vm)?.str(vm)?.to_string().into())).collect()
+            let unihash = |t: &TaskId| {
+                let tid = &*graph.task(*t).tid;
+                let unihash = found.get_item(tid, vm)?;
+                if let Some(unihashes) = &self.unihashes {
+                    unihashes.set_item(tid, unihash.clone(), vm)?;
+                }
+                Ok(unihash.str(vm)?.to_string().into())
+            };
+            tasks.iter().map(unihash).collect()
         })
     }
 
     fn set_unihash(&mut self, graph: &TaskGraph, task: TaskId, unihash: &str) -> Result<()> {
-        python(|vm| Self::method(vm, "set_unihash", vec![text(vm, &graph.task(task).tid), text(vm, unihash)]).map(drop))
+        python(|vm| {
+            self.forget(graph, task, vm)?;
+            Self::method(vm, "set_unihash", vec![text(vm, &graph.task(task).tid), text(vm, unihash)]).map(drop)
+        })
     }
 
     fn report_unihash_equiv(&mut self, graph: &TaskGraph, task: TaskId, taskhash: &str, wanted: &str, current: &str) -> Result<()> {

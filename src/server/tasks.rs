@@ -34,14 +34,9 @@ impl Finalise for Remembered<'_> {
     fn finalise(&self, mcfn: &str, store: &DataStore) -> hz_parse::Result<Signatures> {
         let found = self.0.finalise(mcfn, store)?;
         self.0.check_reparsed(mcfn, &found.basehashes, store)?;
-        hz_exec::signatures::set(mcfn, signatures(&found.basehashes, &found.siggen).into());
+        hz_exec::signatures::set_packed(mcfn, found.siggen.clone());
         Ok(found)
     }
-}
-
-/// What signature files show, from what parsing found in this process.
-pub fn signatures(basehashes: &IndexMap<Str, Str>, siggen: &hz_siggen::PackedSignatures) -> hz_siggen::RecipeSignatures {
-    hz_siggen::packed::with_interner(|tables| siggen.unpack(basehashes.clone(), tables))
 }
 
 impl Recipes {
