@@ -664,6 +664,15 @@ class SignatureGeneratorTestEquivHash(SignatureGeneratorUniHashMixIn, SignatureG
         self.method = "sstate_output_hash"
 
 
+def _prepare_for_task(mcfn, d):
+    """In a task's process: the generator knows the task's recipe. One forked from the build knows it already."""
+    generator = bb.parse.siggen
+    ours = (SignatureGenerator.setup_datacache_from_datastore, SignatureGeneratorBasic.setup_datacache_from_datastore)
+    facts = getattr(generator, "datacaches", {}).get(bb.runqueue.mc_from_tid(mcfn))
+    if facts is None or mcfn not in facts.stamp or type(generator).setup_datacache_from_datastore not in ours:
+        generator.setup_datacache_from_datastore(mcfn, d)
+
+
 def _queue_memory():
     """A dict in which the run queue notes, by task id, the unihashes it was given, for as long as they hold: task
     hashes are made of them, and each would be asked for again by every dependent. A generator with a

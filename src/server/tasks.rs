@@ -13,9 +13,12 @@ use hz_exec::spawn::{Report, Spawner};
 use hz_graph::{Result, TaskId};
 use hz_parse::{Configuration, FileCollector, Finalise, Signatures};
 use hz_python::Definition;
+use hz_python::utils::system::{self, Offline};
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Recipes as tasks see them: parsed once, when their first task starts; every task's process
@@ -70,12 +73,21 @@ impl Recipes {
 }
 
 /// Calls `bb.build` in the task's process.
-struct VmPython<'a>(&'a [Definition]);
+struct VmPython<'a> {
+    definitions: &'a [Definition],
+    offline: Option<&'a Offline>,
+}
 
 impl TaskPython for VmPython<'_> {
+    fn wants(&self, class: &str) -> bool {
+        hz_python::runtime::has_handlers(class)
+    }
+    fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool> {
+        Ok(self.offline.is_some_and(Offline::join) || system::disable_network(uid, gid)?)
+    }
     fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, RuntimeError> {
         // Another recipe may have been parsed since: its functions of the same names go.
-        hz_python::replay_definitions(self.0)?;
+        hz_python::replay_definitions(self.definitions)?;
         crate::bridge::python(|vm| {
             let d = hz_python::store::wrap(store, vm)?;
             call(vm, module, function, vec![d, text(vm, payload)])?.try_into_value::<i32>(vm)
@@ -91,6 +103,8 @@ pub struct Forker {
     running: FxHashMap<String, TaskId>,
     fakeroot_logs: FxHashMap<String, String>,
     default_umask: IndexMap<Str, Option<Str>>,
+    /// Where tasks without network go, once it is known whether there is such a place.
+    offline: Option<Option<Offline>>,
     verbose: bool,
     debug: u8,
     dry_run: bool,
@@ -107,6 +121,7 @@ impl Forker {
             running: FxHashMap::default(),
             fakeroot_logs: FxHashMap::default(),
             default_umask: session.config.mcdata.iter().map(|(mc, s)| (mc.clone(), umask(s))).collect(),
+            offline: None,
             verbose: session.request.verbose,
             debug: session.request.debug,
             dry_run: session.request.dry_run,
@@ -136,6 +151,8 @@ impl Executor for Forker {
         let info = work.graph.info(spec.task);
         let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
         let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
+        // SAFETY: plain system calls.
+        let offline = self.offline.get_or_insert_with(|| unsafe { Offline::new(libc::getuid(), libc::getgid()) }).as_ref();
         let (store, definitions) = self.recipes.get(&spec.mcfn)?;
         let body = || {
             let entry = |dep: hz_runqueue::TaskDep| {
@@ -152,13 +169,18 @@ impl Executor for Forker {
                 };
                 (dep.tid, data)
             };
+            let later = || work.taskdepdata(spec).into_iter().map(entry).collect::<BTreeMap<Str, TaskDepData>>();
+            let later: Box<dyn Fn() -> BTreeMap<Str, TaskDepData> + '_> = Box::new(later);
+            // SAFETY: this runs in the child, which ends with `body`: there the graph outlives all else, and
+            // there is one thread.
+            let later: Box<dyn Fn() -> BTreeMap<Str, TaskDepData> + Send + Sync> = unsafe { std::mem::transmute(later) };
             let task = TaskSpec {
                 mcfn: spec.mcfn.clone(),
                 task: spec.taskname.as_str().into(),
                 taskhash: spec.taskhash.clone(),
                 unihash: spec.unihash.clone(),
                 store: store.clone(),
-                taskdepdata: work.taskdepdata(spec).into_iter().map(entry).collect(),
+                taskdepdata: Arc::from(later),
                 variables: self.variables.clone(),
                 limited_deps: false,
                 dry_run: self.dry_run,
@@ -169,7 +191,7 @@ impl Executor for Forker {
                 verbose_shell: self.verbose || self.debug > 0,
                 verbose_stdout: self.verbose,
             };
-            run_in_child(&task, &VmPython(definitions))
+            run_in_child(&task, &VmPython { definitions, offline })
         };
         hz_python::flush();
         self.spawner.spawn(&spec.tid, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;

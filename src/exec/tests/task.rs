@@ -58,7 +58,7 @@ impl Fixture {
             taskhash: "t".repeat(64).into(),
             unihash: "u".repeat(64).into(),
             store,
-            taskdepdata: Default::default(),
+            taskdepdata: std::sync::Arc::new(Default::default),
             variables: vec![("BUILDNAME".into(), Value::str("now"))],
             limited_deps: false,
             dry_run: false,
