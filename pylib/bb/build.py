@@ -284,7 +284,10 @@ def exec_func_python(func, d, runfile, cwd=None):
     bb.utils.mkdirhier(os.path.dirname(runfile))
     with open(runfile, "w") as listing:
         listing.write(_hz_build.listing(func, d))
+    _call_python(func, d, cwd)
 
+
+def _call_python(func, d, cwd):
     olddir = None
     if cwd:
         try:
@@ -569,7 +572,11 @@ def _task_dep_data(data):
 def _buffer_stdout():
     """Printed text goes to the log in blocks, at the latest when a function ends: logs have it there."""
     sys.stdout.flush()
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdout = sys.__stdout__ = _running.stdout or _stdout_in_blocks()
+
+
+def _stdout_in_blocks():
+    return open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
 
 
 def worker_run(d, payload):
@@ -610,8 +617,19 @@ def worker_run(d, payload):
 # -- What Python has to do with tasks that run natively (`hz_exec`). Each gives 0, or 1 for what failed.
 
 
-# The handlers of the log while a task runs, and what its functions raised.
-_running = types.SimpleNamespace(log=None, errors=None, failure=None)
+# The handlers of the log while a task runs, its standard output, and what its functions raised.
+_running = types.SimpleNamespace(log=None, errors=None, stdout=None, failure=None)
+
+
+def before_tasks():
+    """Called natively before the first task's process is forked: what each would make for itself is made here, and
+    what there is now no task's garbage collection looks at, which would copy all of it for that process."""
+    _running.log, _running.errors = _LogFileHandler(), _ErrorCheckHandler()
+    _running.stdout = _stdout_in_blocks()
+    import gc
+
+    gc.collect()
+    gc.freeze()
 
 
 def task_enter(d, payload):
@@ -626,7 +644,8 @@ def task_enter(d, payload):
     os.environ._data.clear()
     os.environ._data.update(_hz_build.environment())
     bb.siggen._prepare_for_task(spec["mcfn"], d)
-    _running.log, _running.errors = _LogFileHandler(), _ErrorCheckHandler()
+    if _running.log is None:
+        _running.log, _running.errors = _LogFileHandler(), _ErrorCheckHandler()
     bblogger.addHandler(_running.log)
     bblogger.addHandler(_running.errors)
     d.setVar("BB_TASK_LOGGER", bblogger)
@@ -657,11 +676,11 @@ def task_event(d, payload):
 
 
 def task_function(d, payload):
-    """Runs a function: with `runfile` a Python one for which all is ready, else any."""
+    """Runs a function: with `runfile` a Python one for which all is ready, that file as well, else any."""
     spec = json.loads(payload)
     try:
         if "runfile" in spec:
-            exec_func_python(spec["function"], d, spec["runfile"], cwd=spec["cwd"])
+            _call_python(spec["function"], d, spec["cwd"])
         else:
             exec_func(spec["function"], d)
         return 0

@@ -16,6 +16,6 @@ pub mod tasklog;
 #[cfg(feature = "python")]
 pub mod pymodule;
 #[cfg(feature = "python")]
-mod run;
+pub mod run;
 #[cfg(feature = "python")]
 pub mod siggen_module;

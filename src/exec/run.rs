@@ -102,6 +102,23 @@ fn formatted(template: &str, fields: &[(&str, &str)]) -> Option<String> {
     Some(out)
 }
 
+/// Compiles the Python functions of a task in the process it will be forked from: others have the same ones.
+pub fn prepare_functions(store: &DataStore, task: &str) {
+    let prepare = |name: &str| -> hz_data::Result<()> {
+        if !flag(store, name, "python")?.is_some_and(|value| value.is_true()) {
+            return Ok(());
+        }
+        let Some(body) = store.get_raw(name).filter(Value::is_true) else { return Ok(()) };
+        let file = flag(store, name, "filename")?.filter(Value::is_true).map_or_else(|| format!("<{name}>").into(), |file| file.to_text());
+        let line = flag(store, name, "lineno")?.and_then(|line| line.to_text().trim().parse::<u32>().ok()).unwrap_or(1);
+        hz_python::prepare_function(name, &body.to_text(), &file, line.saturating_sub(1));
+        Ok(())
+    };
+    let around = ["prefuncs", "postfuncs"].into_iter().flat_map(|flag| flag_words(store, task, flag).unwrap_or_default());
+    // What is wrong with any of them is told where it is run.
+    around.chain([task.to_owned()]).for_each(|name| drop(prepare(&name)));
+}
+
 impl<'a> Run<'a> {
     pub fn new(spec: &'a TaskSpec, python: &'a dyn TaskPython, ids: (u32, u32)) -> Run<'a> {
         Run { spec, python, ids, entered: Cell::new(false), logfile: String::new(), quieterr: false }
@@ -354,6 +371,9 @@ impl<'a> Run<'a> {
         }
         let (runfile, cwd) = (self.runfile(name)?, dirs.last().map(String::as_str));
         if flag(store, name, "python")?.is_some_and(|value| value.is_true()) {
+            let mut listing = Vec::new();
+            hz_data::emit::emit_func_python(name, &mut listing, store)?;
+            std::fs::write(&runfile, listing).map_err(|e| os_error(&e, Path::new(&runfile)))?;
             self.python_says("task_function", json!({ "function": name, "runfile": runfile, "cwd": cwd }))?;
         } else {
             self.shell(name, &runfile, cwd)?;

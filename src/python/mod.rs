@@ -17,4 +17,4 @@ pub mod vm;
 
 pub use runtime::{PythonRuntime, call_python_function, shared};
 pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, start, started};
-pub use metadata::{Definition, record_definitions, replay_definitions};
+pub use metadata::{Definition, prepare_function, record_definitions, replay_definitions};

@@ -105,6 +105,8 @@ pub struct Forker {
     default_umask: IndexMap<Str, Option<Str>>,
     /// Where tasks without network go, once it is known whether there is such a place.
     offline: Option<Option<Offline>>,
+    /// Is made in this process what each task would make for itself?
+    ready: bool,
     verbose: bool,
     debug: u8,
     dry_run: bool,
@@ -122,6 +124,7 @@ impl Forker {
             fakeroot_logs: FxHashMap::default(),
             default_umask: session.config.mcdata.iter().map(|(mc, s)| (mc.clone(), umask(s))).collect(),
             offline: None,
+            ready: false,
             verbose: session.request.verbose,
             debug: session.request.debug,
             dry_run: session.request.dry_run,
@@ -154,6 +157,11 @@ impl Executor for Forker {
         // SAFETY: plain system calls.
         let offline = self.offline.get_or_insert_with(|| unsafe { Offline::new(libc::getuid(), libc::getgid()) }).as_ref();
         let (store, definitions) = self.recipes.get(&spec.mcfn)?;
+        hz_exec::run::prepare_functions(store, &spec.taskname);
+        if !std::mem::replace(&mut self.ready, true) {
+            // Without it tasks run just as well.
+            let _ = crate::bridge::python(|vm| call(vm, "bb.build", "before_tasks", vec![]).map(drop));
+        }
         let body = || {
             let entry = |dep: hz_runqueue::TaskDep| {
                 let data = TaskDepData {
