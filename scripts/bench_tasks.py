@@ -105,13 +105,13 @@ python do_hz_bench_python() {
     import time
     began = time.time_ns()
     with open(d.expand("${T}/hz-bench-python"), "w") as f:
-        f.write(str(began))
+        f.write("%d" % began)
 }
 addtask hz_bench_python
 do_hz_bench_python[nostamp] = "1"
 """
 
-# For the reference: says when a task's description is written to a worker. Found through PYTHONPATH.
+# For the reference, which finds it through PYTHONPATH: notes when a task's description goes to a worker.
 WATCH = '''\
 """Notes in HZ_BENCH_WATCH when the reference hands a task to its worker."""
 import importlib.abc
@@ -152,44 +152,64 @@ def watch(module, log):
 sys.meta_path.insert(0, Finder())
 '''
 
+# Recipes without a variant's name in theirs: what their tasks leave is found by the recipe's name.
+PROBED = 50
 
-def write_probe(layers, work):
-    """Adds the two tasks to all recipes through a class; gives the configuration that does so."""
+
+def install_probe(sides, layers, work):
+    """Adds the two tasks to the recipes of both sides' layers, through a class."""
     write(os.path.join(work, "watch/sitecustomize.py"), WATCH)
     write(os.path.join(layers, "openembedded-core/meta/classes/hz-bench-probe.bbclass"), PROBE_CLASS)
-    return '\nINHERIT += "hz-bench-probe"\n'
+    for side in sides:
+        side.environment = {"PYTHONPATH": os.path.join(work, "watch"), "HZ_BENCH_WATCH": os.path.join(work, "watch/log")}
+        with open(os.path.join(side.build, "conf/local.conf"), "a") as f:
+            f.write('\nINHERIT += "hz-bench-probe"\n')
+
+
+def probed_recipes(listing):
+    """Recipes to run the probe on, of what `bitbake -s` printed: every so many, so that all kinds are among them."""
+    names = [line.split()[0] for line in listing.split("\n") if re.match(r"[a-z0-9][a-z0-9+.-]+ +[:0-9]", line)]
+    plain = [name for name in names if not re.match(r"nativesdk-|packagegroup-|gcc|core-image|.*-(native|cross|crosssdk|initial|image|canadian)", name)]
+    return plain[:: max(1, len(plain) // PROBED)][:PROBED]
 
 
 def handed(side, log):
-    """{(recipe file, task): nanoseconds} of what a run handed to workers, from what either side leaves."""
+    """{(recipe, task): nanoseconds} of what a run handed to workers, from what either side leaves."""
     found = {}
     if side.name == "ours":
         with open(log) as f:
             trace = json.load(f)
         for event in trace["traceEvents"]:
             if event["name"].startswith("start "):
-                found[event["name"][len("start "):]] = trace["otherData"]["epoch_ns"] + event["ts"] * 1000
+                found[named(event["name"][len("start "):])] = trace["otherData"]["epoch_ns"] + event["ts"] * 1000
         return found
     with open(log) as f:
         for line in f:
-            began, _, tid = line.rstrip("\n").partition(" ")
-            found[tid] = int(began)
+            at, _, tid = line.rstrip("\n").partition(" ")
+            found[named(tid)] = int(at)
     return found
 
 
-def began(build, kind, recipes):
-    """{recipe: nanoseconds} at which the first line of the probe's task ran."""
-    found = {}
-    for path in glob.glob(os.path.join(build, "tmp/work/*/*/*/temp/hz-bench-" + kind)):
+def named(tid):
+    """(recipe, task) of a task's id, as far as file names tell."""
+    file, _, task = tid.rpartition(":")
+    return os.path.basename(file).removesuffix(".bb").partition("_")[0], task
+
+
+def latencies(side, kind, recipes):
+    """Milliseconds from the handing over of each recipe's probe to its first line, in one run."""
+    log = side.environment["HZ_BENCH_WATCH"]
+    for old in [log] + glob.glob(os.path.join(side.build, "tmp*/work/*/*/*/temp/hz-bench-" + kind)):
+        if os.path.exists(old):
+            os.remove(old)
+    more = "HITZELEITER_PROFILE=%s " % log if side.name == "ours" else ""
+    side.run("env %sbitbake -c hz_bench_%s %s" % (more, kind, " ".join(recipes)))
+    at = handed(side, log + ".trace.json" if side.name == "ours" else log)
+    found = []
+    for path in glob.glob(os.path.join(side.build, "tmp*/work/*/*/*/temp/hz-bench-" + kind)):
         recipe = path.split(os.sep)[-4]
-        if recipe in recipes:
+        started = at.get((recipe, "do_hz_bench_" + kind))
+        if started:
             with open(path) as f:
-                found[recipe] = int(f.read())
+                found.append((int(f.read()) - started) / 1e6)
     return found
-
-
-def recipe_of(tid):
-    """PN of a task's id, as far as the file's name tells it."""
-    file, task = tid.rsplit(":", 1)
-    prefix = re.match(r"virtual:native:", file)
-    return os.path.basename(file).removesuffix(".bb").partition("_")[0] + ("-native" if prefix else ""), task

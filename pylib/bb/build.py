@@ -288,6 +288,15 @@ def exec_func_python(func, d, runfile, cwd=None):
 
 
 def _call_python(func, d, cwd):
+    bb.debug(2, "Executing python function %s" % func)
+    try:
+        _call_in(func, d, cwd)
+    finally:
+        bb.debug(2, "Python function %s finished" % func)
+
+
+def _call_in(func, d, cwd):
+    """Calls a Python function of the metadata, in the directory it wants."""
     olddir = None
     if cwd:
         try:
@@ -296,7 +305,6 @@ def _call_python(func, d, cwd):
             bb.warn("%s: Cannot get cwd: %s" % (func, exc))
         os.chdir(cwd)
 
-    bb.debug(2, "Executing python function %s" % func)
     captured = None
     streams = sys.stdout, sys.stderr
     try:
@@ -314,7 +322,6 @@ def _call_python(func, d, cwd):
         # What was printed stands before what is logged from now on.
         sys.stdout.flush()
         sys.stderr.flush()
-        bb.debug(2, "Python function %s finished" % func)
         if cwd and olddir:
             try:
                 os.chdir(olddir)
@@ -676,11 +683,11 @@ def task_event(d, payload):
 
 
 def task_function(d, payload):
-    """Runs a function: with `runfile` a Python one for which all is ready, that file as well, else any."""
+    """Runs a function: with `runfile` a Python one for which all is ready, the messages as well, else any."""
     spec = json.loads(payload)
     try:
         if "runfile" in spec:
-            _call_python(spec["function"], d, spec["cwd"])
+            _call_in(spec["function"], d, spec["cwd"])
         else:
             exec_func(spec["function"], d)
         return 0

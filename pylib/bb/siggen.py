@@ -503,6 +503,7 @@ class SignatureGeneratorUniHashMixIn:
         return "%s:%s:%s" % (mc, self.tidtopn[tid], taskname)
 
     def set_unihash(self, tid, unihash):
+        _hz_siggen.note_change()
         if self._asked_unihashes:
             self._asked_unihashes.pop(tid, None)
         self.unitaskhashes[self._cache_key(tid)] = (self.taskhash[tid], unihash)
@@ -682,6 +683,42 @@ def _queue_memory():
     if getattr(type(generator), "get_unihash", None) in (SignatureGenerator.get_unihash, SignatureGeneratorUniHashMixIn.get_unihash):
         generator._asked_unihashes = memory
     return memory
+
+
+# All that a generator's `dump_sigtask` may name to be one that leaves out some tasks and else writes our file.
+_PLAIN_NAMES = {
+    "super", "bb", "siggen", "lockedhashes", "dump_sigtask",
+    "SignatureGenerator", "SignatureGeneratorBasic", "SignatureGeneratorBasicHash", "SignatureGeneratorUniHashMixIn",
+}
+
+
+def _leavings_known():
+    """Can it be told before a task runs what it leaves? Not where a generator has its own way to write signature
+    files, or to set hashes, of which nobody would know in time."""
+    kind = type(bb.parse.siggen)
+    if not issubclass(kind, SignatureGenerator):
+        return False
+    for cls in kind.__mro__:
+        if cls.__module__ == __name__ and globals().get(cls.__name__) is cls and cls.__qualname__ == cls.__name__:
+            continue
+        if "set_unihash" in vars(cls) or "report_unihash" in vars(cls):
+            return False
+        dump = vars(cls).get("dump_sigtask")
+        if dump is not None and not (set(dump.__code__.co_names) <= _PLAIN_NAMES):
+            return False
+    return True
+
+
+def _leavings(mcfn, task, stampbase, dump):
+    """What bb.build.make_stamp would write: the stamp and what older ones match. With `dump` the signature file is
+    written, which the caller catches; None if it cannot be."""
+    if dump and not _hz_siggen.has_signatures(mcfn):
+        return None
+    stamp = bb.parse.siggen.stampfile_mcfn(task, mcfn)
+    masks = bb.build._get_cleanmask(task, mcfn)
+    if dump:
+        bb.parse.siggen.dump_sigtask(mcfn, task, stampbase, True)
+    return stamp or "", masks
 
 
 def _take_base_hashes(d):

@@ -52,6 +52,9 @@ pub struct TaskSpec {
     /// Show every shell command, and task output as it comes (`-v`).
     pub verbose_shell: bool,
     pub verbose_stdout: bool,
+    /// What it leaves when it has succeeded, if that was known before: its stamp (empty: none), what older ones
+    /// match, its signature file.
+    pub leavings: Option<(String, Vec<String>, Option<crate::signatures::PendingFile>)>,
 }
 
 /// What `bb.build.worker_run` is told, as JSON.

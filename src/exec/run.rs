@@ -374,7 +374,10 @@ impl<'a> Run<'a> {
             let mut listing = Vec::new();
             hz_data::emit::emit_func_python(name, &mut listing, store)?;
             std::fs::write(&runfile, listing).map_err(|e| os_error(&e, Path::new(&runfile)))?;
-            self.python_says("task_function", json!({ "function": name, "runfile": runfile, "cwd": cwd }))?;
+            log(level::DEBUG2, "", format!("Executing python function {name}"));
+            let done = self.python_says("task_function", json!({ "function": name, "runfile": runfile, "cwd": cwd }));
+            log(level::DEBUG2, "", format!("Python function {name} finished"));
+            done?;
         } else {
             self.shell(name, &runfile, cwd)?;
         }
@@ -452,7 +455,19 @@ impl<'a> Run<'a> {
             emit(Event::TaskSucceeded(self.info("Succeeded")?));
         }
         let is_set = |name: &str| Ok::<_, Failure>(flag(store, task, name)?.is_some_and(|value| value.is_true()));
-        let stamp = !is_set("nostamp")? && !is_set("selfstamp")?;
+        let mut stamp = !is_set("nostamp")? && !is_set("selfstamp")?;
+        if stamp
+            && !handlers
+            && let Some((path, masks, signature)) = self.spec.leavings.as_ref().filter(|_| !crate::signatures::changed())
+        {
+            stamp = false;
+            if !path.is_empty() {
+                crate::stamps::make(Path::new(path), masks).map_err(|e| os_error(&e, Path::new(path)))?;
+            }
+            if let Some(signature) = signature {
+                signature.write().map_err(|e| os_error(&e, Path::new(&signature.path)))?;
+            }
+        }
         if !handlers && !stamp {
             return Ok(0);
         }

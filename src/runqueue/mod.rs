@@ -23,7 +23,7 @@ mod tests;
 mod work;
 
 pub use diskmon::{DiskAction, DiskMonitor};
-pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Options, Signatures, TaskSpec};
+pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Leavings, Options, Signatures, TaskSpec};
 pub use work::{TaskDep, Work};
 
 use hz_diagnostics::Str;

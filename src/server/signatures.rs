@@ -6,7 +6,7 @@ use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
-use hz_runqueue::Signatures;
+use hz_runqueue::{Leavings, Signatures};
 use rustpython_vm::builtins::PyDictRef;
 use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
 
@@ -25,11 +25,13 @@ pub struct PythonSignatures {
     caches: Option<PyObjectRef>,
     /// Unihashes that hold, by task id; the generator looks there first.
     unihashes: Option<PyDictRef>,
+    /// Can it be told before a task runs what it leaves?
+    leavings: bool,
 }
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None }
+        PythonSignatures { caches: None, unihashes: None, leavings: false }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -165,9 +167,10 @@ impl Signatures for PythonSignatures {
             }
             let caches: PyObjectRef = caches.into();
             Self::method(vm, "setup_datacache", vec![caches.clone()])?;
-            Ok((caches, call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok()))
+            let known = call(vm, "bb.siggen", "_leavings_known", vec![])?.is_true(vm)?;
+            Ok((Some(caches), call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok(), known))
         })?;
-        (self.caches, self.unihashes) = (Some(caches.0), caches.1);
+        (self.caches, self.unihashes, self.leavings) = caches;
         Ok(())
     }
 
@@ -266,6 +269,32 @@ impl Signatures for PythonSignatures {
 
     fn dump_sigs(&mut self, _graph: &TaskGraph, options: &[String]) -> Result<()> {
         python(|vm| Self::method(vm, "dump_sigs", vec![self.caches(vm), texts(vm, options)]).map(drop))
+    }
+
+    fn leavings(&mut self, graph: &TaskGraph, task: TaskId, setscene: bool) -> Result<Option<Leavings>> {
+        if !self.leavings {
+            return Ok(None);
+        }
+        let name = &graph.task(task).name;
+        let (found, mut kept) = hz_exec::signatures::keeping(|| {
+            python(|vm| {
+                let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
+                let args = [&**graph.mcfn(task), &taskname, &graph.info(task).stamp].map(|t| text(vm, t));
+                let mut args = args.to_vec();
+                // What a set-scene task restores has its data already.
+                args.push(vm.ctx.new_bool(!setscene).into());
+                let found = call(vm, "bb.siggen", "_leavings", args)?;
+                if vm.is_none(&found) {
+                    return Ok(None);
+                }
+                let found: Vec<PyObjectRef> = vm.extract_elements_with(&found, Ok)?;
+                let [stamp, masks] = &found[..] else { return Err(vm.new_value_error("two values are needed")) };
+                let masks: Vec<PyObjectRef> = vm.extract_elements_with(masks, Ok)?;
+                let masks = masks.iter().map(|mask| Ok(mask.str(vm)?.to_string())).collect::<PyResult<_>>()?;
+                Ok(Some((stamp.str(vm)?.to_string(), masks)))
+            })
+        });
+        Ok(found?.map(|(stamp, masks)| Leavings { stamp, masks, signature: kept.pop() }))
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {

@@ -147,10 +147,8 @@ impl Forker {
         }
         out
     }
-}
 
-impl Executor for Forker {
-    fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
         let info = work.graph.info(spec.task);
         let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
         let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
@@ -198,6 +196,7 @@ impl Executor for Forker {
                 fakerootnoenv: info.fakerootnoenv.clone(),
                 verbose_shell: self.verbose || self.debug > 0,
                 verbose_stdout: self.verbose,
+                leavings: spec.leavings.clone().map(|known| (known.stamp, known.masks, known.signature)),
             };
             run_in_child(&task, &VmPython { definitions, offline })
         };
@@ -208,6 +207,12 @@ impl Executor for Forker {
             self.fakeroot_logs.insert(spec.tid.to_string(), info.fakerootlogs.to_string());
         }
         Ok(())
+    }
+}
+
+impl Executor for Forker {
+    fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+        hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.fork(work, spec))
     }
 
     fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent> {

@@ -68,6 +68,7 @@ impl Fixture {
             fakerootnoenv: "NOFAKE=yes".into(),
             verbose_shell: false,
             verbose_stdout: false,
+            leavings: None,
         };
         self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm)).unwrap();
         let mut events = Vec::new();
