@@ -83,6 +83,9 @@ class SignatureGenerator:
 
     # Unihashes by task id that were asked for since the task got its hash. The run queue keeps them, see _queue_memory.
     _asked_unihashes = {}
+    # Answers of rundep_check that hold for more than the dependency they were given for, while a build is prepared:
+    # the task names that make a difference, those of dependencies that do, and what was answered. None: ask.
+    _rundep_answers = None
 
     def __init__(self, data):
         self.basehash = {}
@@ -307,10 +310,19 @@ class SignatureGeneratorBasic(SignatureGenerator):
         self.tidtopn[tid] = recipename
 
         rundeps = self.runtaskdeps[tid] = []
+        names, depnames, answers = self._rundep_answers or (None, None, None)
+        known = None if names is None else answers.setdefault((mcfn, task if task in names else None), {})
         for dep in deps:
             depmc, _, deptask, depmcfn = bb.runqueue.split_tid_mcfn(dep)
             dep_pn = dataCaches[depmc].pkg_fn[depmcfn]
-            if not self.rundep_check(mcfn, recipename, task, dep, dep_pn, dataCaches):
+            if known is None:
+                keep = self.rundep_check(mcfn, recipename, task, dep, dep_pn, dataCaches)
+            else:
+                key = depmcfn, deptask if deptask in depnames else None
+                keep = known.get(key)
+                if keep is None:
+                    keep = known[key] = bool(self.rundep_check(mcfn, recipename, task, dep, dep_pn, dataCaches))
+            if not keep:
                 continue
             if dep not in self.taskhash:
                 bb.fatal("%s is not in taskhash, caller isn't calling in dependency order?" % dep)
@@ -680,6 +692,12 @@ def _queue_memory():
     `get_unihash` of its own is asked each time: the dict is then nobody's."""
     generator = bb.parse.siggen
     memory = {}
+    check = getattr(type(generator), "rundep_check", None)
+    if isinstance(generator, SignatureGeneratorBasic) and check is not SignatureGeneratorBasic.rundep_check:
+        import bb._depfilter
+
+        told = bb._depfilter.names_told_apart(check)
+        generator._rundep_answers = (*told, {}) if told is not None else None
     if getattr(type(generator), "get_unihash", None) in (SignatureGenerator.get_unihash, SignatureGeneratorUniHashMixIn.get_unihash):
         generator._asked_unihashes = memory
     return memory
