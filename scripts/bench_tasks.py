@@ -156,11 +156,11 @@ sys.meta_path.insert(0, Finder())
 PROBED = 50
 
 
-def install_probe(sides, layers, work):
-    """Adds the two tasks to the recipes of both sides' layers, through a class."""
+def install_probe(sides, work):
+    """Adds the two tasks to the recipes of both sides, through a class in their build directories."""
     write(os.path.join(work, "watch/sitecustomize.py"), WATCH)
-    write(os.path.join(layers, "openembedded-core/meta/classes/hz-bench-probe.bbclass"), PROBE_CLASS)
     for side in sides:
+        write(os.path.join(side.build, "classes/hz-bench-probe.bbclass"), PROBE_CLASS)
         side.environment = {"PYTHONPATH": os.path.join(work, "watch"), "HZ_BENCH_WATCH": os.path.join(work, "watch/log")}
         with open(os.path.join(side.build, "conf/local.conf"), "a") as f:
             f.write('\nINHERIT += "hz-bench-probe"\n')

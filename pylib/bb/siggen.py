@@ -694,9 +694,9 @@ def _queue_memory():
     memory = {}
     check = getattr(type(generator), "rundep_check", None)
     if isinstance(generator, SignatureGeneratorBasic) and check is not SignatureGeneratorBasic.rundep_check:
-        import bb._depfilter
+        from bb._depfilter import names_told_apart
 
-        told = bb._depfilter.names_told_apart(check)
+        told = names_told_apart(check)
         generator._rundep_answers = (*told, {}) if told is not None else None
     if getattr(type(generator), "get_unihash", None) in (SignatureGenerator.get_unihash, SignatureGeneratorUniHashMixIn.get_unihash):
         generator._asked_unihashes = memory

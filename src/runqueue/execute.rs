@@ -222,6 +222,22 @@ impl RunQueue {
         })
     }
 
+    /// Has the first of the tasks that come next made ready that is not; false: there is none.
+    pub(crate) fn prepare_next(&mut self) -> Result<bool> {
+        if self.options.setscene_only {
+            return Ok(false);
+        }
+        let wanted = |id: &TaskId| !self.has(*id, Mark::Holdoff) && self.has(*id, Mark::NotCovered) && !self.work.graph.has_flag(*id, "noexec");
+        let next: Vec<TaskId> = self.sched.ready().take(100).filter(wanted).take(self.settings.number_tasks).collect();
+        for id in next {
+            // One whose stamp is current will not run.
+            if !self.stamp_current(id, false, false)? && self.exec.prepare(&self.work, id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn base_stamp(&self, id: TaskId) -> Result<String> {
         self.sigs.stampfile(&self.work.graph, id, false, false)
     }

@@ -151,6 +151,11 @@ pub enum ExecEvent {
 pub trait Executor {
     /// Starts a task. An error is that of the fakeroot environment and ends the build.
     fn start(&mut self, work: &Work, spec: &TaskSpec) -> Result<(), String>;
+    /// Makes ready what starting the task will need, if it is not; false: there was nothing to do. Called while
+    /// other tasks run and nothing else is to be done.
+    fn prepare(&mut self, _work: &Work, _task: TaskId) -> bool {
+        false
+    }
     /// What happened; waits for something up to `timeout` (zero: only looks).
     fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent>;
     /// Kills what runs and does not wait for it.

@@ -248,6 +248,11 @@ impl RunQueue {
             self.dump_wait(timeout);
             return Ok(());
         }
+        // While tasks run, those that come next are made ready.
+        let idle = self.state == State::Running && self.dry_exits.is_empty() && !self.options.dry_run;
+        if idle && self.prepare_next()? {
+            return self.read_executor(Duration::ZERO);
+        }
         self.read_executor(if self.dry_exits.is_empty() { timeout } else { Duration::ZERO })
     }
 

@@ -16,7 +16,7 @@ use hz_python::Definition;
 use hz_python::utils::system::{self, Offline};
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Recipes {
     collectors: IndexMap<Str, FileCollector>,
     finalise: BaseHashes,
     parsed: FxHashMap<Str, (DataStore, Vec<Definition>)>,
+    /// Those it was tried for, successfully or not.
+    tried: FxHashSet<Str>,
 }
 
 /// Remembers a recipe's signatures for the signature files that its tasks write.
@@ -55,11 +57,12 @@ impl Recipes {
             Some(parsed) => parsed.collectors.iter().map(|(mc, c)| (mc.clone(), c.copy())).collect(),
             None => IndexMap::new(),
         };
-        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default() })
+        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default(), tried: FxHashSet::default() })
     }
 
     fn get(&mut self, mcfn: &Str) -> Result<&(DataStore, Vec<Definition>), String> {
         if !self.parsed.contains_key(mcfn) {
+            self.tried.insert(mcfn.clone());
             let (_, _, mc) = hz_parse::realfn(mcfn);
             let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
             let (variant, definitions) = hz_python::record_definitions(|| {
@@ -213,6 +216,18 @@ impl Forker {
 impl Executor for Forker {
     fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
         hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.fork(work, spec))
+    }
+
+    fn prepare(&mut self, work: &Work, task: TaskId) -> bool {
+        let mcfn = work.graph.mcfn(task);
+        if self.recipes.tried.contains(mcfn) {
+            return false;
+        }
+        // What is wrong with the recipe is told when its task starts.
+        if let Ok((store, _)) = self.recipes.get(mcfn) {
+            hz_exec::run::prepare_functions(store, work.taskname(task));
+        }
+        true
     }
 
     fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent> {
