@@ -284,7 +284,19 @@ def exec_func_python(func, d, runfile, cwd=None):
     bb.utils.mkdirhier(os.path.dirname(runfile))
     with open(runfile, "w") as listing:
         listing.write(_hz_build.listing(func, d))
+    _call_python(func, d, cwd)
 
+
+def _call_python(func, d, cwd):
+    bb.debug(2, "Executing python function %s" % func)
+    try:
+        _call_in(func, d, cwd)
+    finally:
+        bb.debug(2, "Python function %s finished" % func)
+
+
+def _call_in(func, d, cwd):
+    """Calls a Python function of the metadata, in the directory it wants."""
     olddir = None
     if cwd:
         try:
@@ -293,7 +305,6 @@ def exec_func_python(func, d, runfile, cwd=None):
             bb.warn("%s: Cannot get cwd: %s" % (func, exc))
         os.chdir(cwd)
 
-    bb.debug(2, "Executing python function %s" % func)
     captured = None
     streams = sys.stdout, sys.stderr
     try:
@@ -311,7 +322,6 @@ def exec_func_python(func, d, runfile, cwd=None):
         # What was printed stands before what is logged from now on.
         sys.stdout.flush()
         sys.stderr.flush()
-        bb.debug(2, "Python function %s finished" % func)
         if cwd and olddir:
             try:
                 os.chdir(olddir)
@@ -528,9 +538,7 @@ def exec_task(fn, task, d, profile=False):
         return bb.utils.profile_function(profile, lambda: _exec_task(fn, task, d, quieterr), output)
     except Exception:
         if not quieterr:
-            logger.error("Build of %s failed" % task)
-            logger.error(traceback.format_exc())
-            bb.event.fire(TaskFailed(task, fn, None, d, True), d)
+            _tell_failed(task, fn, d)
         return 1
 
 
@@ -571,7 +579,11 @@ def _task_dep_data(data):
 def _buffer_stdout():
     """Printed text goes to the log in blocks, at the latest when a function ends: logs have it there."""
     sys.stdout.flush()
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdout = sys.__stdout__ = _running.stdout or _stdout_in_blocks()
+
+
+def _stdout_in_blocks():
+    return open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
 
 
 def worker_run(d, payload):
@@ -607,6 +619,132 @@ def worker_run(d, payload):
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+# -- What Python has to do with tasks that run natively (`hz_exec`). Each gives 0, or 1 for what failed.
+
+
+# The handlers of the log while a task runs, its standard output, and what its functions raised.
+_running = types.SimpleNamespace(log=None, errors=None, stdout=None, failure=None)
+
+
+def before_tasks():
+    """Called natively before the first task's process is forked: what each would make for itself is made here, and
+    what there is now no task's garbage collection looks at, which would copy all of it for that process."""
+    _running.log, _running.errors = _LogFileHandler(), _ErrorCheckHandler()
+    _running.stdout = _stdout_in_blocks()
+    import gc
+
+    gc.collect()
+    gc.freeze()
+
+
+def task_enter(d, payload):
+    """What Python code finds in a task: called once, before any of it runs."""
+    global verboseShellLogging, verboseStdoutLogging
+    spec = json.loads(payload)
+    verboseShellLogging = spec["verbose_shell"]
+    verboseStdoutLogging = spec["verbose_stdout"]
+    _buffer_stdout()
+    bb.event.worker_pid = os.getpid()
+    # The process has it already; this is Python's copy.
+    os.environ._data.clear()
+    os.environ._data.update(_hz_build.environment())
+    bb.siggen._prepare_for_task(spec["mcfn"], d)
+    if _running.log is None:
+        _running.log, _running.errors = _LogFileHandler(), _ErrorCheckHandler()
+    bblogger.addHandler(_running.log)
+    bblogger.addHandler(_running.errors)
+    d.setVar("BB_TASK_LOGGER", bblogger)
+    return 0
+
+
+def task_log_closed(d, payload):
+    """The task's functions have run."""
+    bblogger.removeHandler(_running.log)
+    return 0
+
+
+def task_event(d, payload):
+    """Fires an event of the task at class handlers and user."""
+    spec = json.loads(payload)
+    try:
+        args = [spec["task"], spec["mcfn"], spec["logfile"]]
+        if spec["class"] == "TaskStarted":
+            args.append(d.getVarFlags(spec["task"]))
+        bb.event.fire(globals()[spec["class"]](*args, d), d)
+        return 0
+    except (Exception, SystemExit) as exc:
+        _running.failure = exc
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def task_function(d, payload):
+    """Runs a function: with `runfile` a Python one for which all is ready, the messages as well, else any."""
+    spec = json.loads(payload)
+    try:
+        if "runfile" in spec:
+            _call_in(spec["function"], d, spec["cwd"])
+        else:
+            exec_func(spec["function"], d)
+        return 0
+    except (Exception, SystemExit) as exc:
+        _running.failure = exc
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _tell_failed(task, fn, d):
+    """What went wrong around a task, not in its functions."""
+    logger.error("Build of %s failed" % task)
+    logger.error(traceback.format_exc())
+    bb.event.fire(TaskFailed(task, fn, None, d, True), d)
+
+
+def task_failed(d, payload):
+    """Tells that the task failed, by `message` or by what its functions raised."""
+    spec = json.loads(payload)
+    fn, task, logfn, quieterr, text = spec["mcfn"], spec["task"], spec["logfile"] or None, spec["quieterr"], spec["message"]
+    handled = spec["handled"]
+    if text is None and _running.failure is not None:
+        text, handled = str(_running.failure), isinstance(_running.failure, bb.BBHandledException)
+    try:
+        if quieterr:
+            if not handled:
+                logger.warning(text)
+            bb.event.fire(TaskFailedSilent(task, fn, logfn, d), d)
+        else:
+            # With the output on the terminal the user has seen it all.
+            printed = _running.errors.triggered or _hz_build.native_errors() or verboseStdoutLogging or handled
+            if not handled:
+                logger.error(text)
+            bb.event.fire(TaskFailed(task, fn, logfn, d, bool(printed)), d)
+    except Exception:
+        if not quieterr:
+            _tell_failed(task, fn, d)
+    return 1
+
+
+def task_succeeded(d, payload):
+    """Tells that the task succeeded, if class handlers want to know, and writes its stamp, if it has one."""
+    spec = json.loads(payload)
+    fn, task = spec["mcfn"], spec["task"]
+    bblogger.removeHandler(_running.errors)
+    try:
+        if spec["event"]:
+            bb.event.fire(TaskSucceeded(task, fn, spec["logfile"], d), d)
+        if spec["stamp"]:
+            make_stamp(task, d)
+        return 0
+    except Exception:
+        if d.getVarFlag(task, "quieterrors", False) is None:
+            _tell_failed(task, fn, d)
+        return 1
 
 
 # -- Stamps

@@ -1,5 +1,6 @@
 """Names of tasks, and the events of the run queue as handlers know them. The queue itself is native."""
 
+import _hz_siggen
 import bb.event
 
 # -- Task ids: `[mc:NAME:][virtual:VARIANT:]FILE:TASK`
@@ -13,23 +14,11 @@ def taskname_from_tid(tid):
     return tid.rsplit(":", 1)[1]
 
 
-def split_mc(n):
-    """(configuration, the rest) of a name that may begin with `mc:NAME:`."""
-    if n.startswith("mc:") and n.count(":") >= 2:
-        _, mc, rest = n.split(":", 2)
-        return mc, rest
-    return "", n
-
-
-def mc_from_tid(tid):
-    return split_mc(tid)[0]
-
-
-def split_tid_mcfn(tid):
-    """(configuration, file, task, file with configuration)."""
-    mc, rest = split_mc(tid)
-    fn, taskname = rest.rsplit(":", 1)
-    return mc, fn, taskname, "mc:%s:%s" % (mc, fn) if mc else fn
+# (configuration, the rest) of a name that may begin with `mc:NAME:`; the configuration of a task; (configuration,
+# file, task, file with configuration) of a task. Generators call them for every dependency.
+split_mc = _hz_siggen.split_mc
+mc_from_tid = _hz_siggen.mc_from_tid
+split_tid_mcfn = _hz_siggen.split_tid_mcfn
 
 
 def split_tid(tid):

@@ -81,6 +81,12 @@ class SignatureGenerator:
 
     name = "noop"
 
+    # Unihashes by task id that were asked for since the task got its hash. The run queue keeps them, see _queue_memory.
+    _asked_unihashes = {}
+    # Answers of rundep_check that hold for more than the dependency they were given for, while a build is prepared:
+    # the task names that make a difference, those of dependencies that do, and what was answered. None: ask.
+    _rundep_answers = None
+
     def __init__(self, data):
         self.basehash = {}
         self.taskhash = {}
@@ -285,11 +291,14 @@ class SignatureGeneratorBasic(SignatureGenerator):
 
     def read_taint(self, fn, task, stampbase):
         """The text of a task's taint file, or None."""
-        try:
-            with open("%s.%s.taint" % (stampbase, task)) as taintfile:
-                return taintfile.read()
-        except OSError:
-            return None
+        return _hz_siggen.read_taint("%s.%s.taint" % (stampbase, task))
+
+    def _unihash(self, tid):
+        return self._asked_unihashes.get(tid) or self.get_unihash(tid)
+
+    def _with_unihashes(self, dependencies):
+        """(name, id, unihash) for each (name, id)."""
+        return _hz_siggen.with_unihashes(dependencies, self._asked_unihashes, self.get_unihash)
 
     def prep_taskhash(self, tid, deps, dataCaches):
         """Collects what enters a task's hash, dependencies before dependents; gives the ids of the
@@ -301,10 +310,19 @@ class SignatureGeneratorBasic(SignatureGenerator):
         self.tidtopn[tid] = recipename
 
         rundeps = self.runtaskdeps[tid] = []
+        names, depnames, answers = self._rundep_answers or (None, None, None)
+        known = None if names is None else answers.setdefault((mcfn, task if task in names else None), {})
         for dep in deps:
             depmc, _, deptask, depmcfn = bb.runqueue.split_tid_mcfn(dep)
             dep_pn = dataCaches[depmc].pkg_fn[depmcfn]
-            if not self.rundep_check(mcfn, recipename, task, dep, dep_pn, dataCaches):
+            if known is None:
+                keep = self.rundep_check(mcfn, recipename, task, dep, dep_pn, dataCaches)
+            else:
+                key = depmcfn, deptask if deptask in depnames else None
+                keep = known.get(key)
+                if keep is None:
+                    keep = known[key] = bool(self.rundep_check(mcfn, recipename, task, dep, dep_pn, dataCaches))
+            if not keep:
                 continue
             if dep not in self.taskhash:
                 bb.fatal("%s is not in taskhash, caller isn't calling in dependency order?" % dep)
@@ -323,7 +341,7 @@ class SignatureGeneratorBasic(SignatureGenerator):
         return {dep for _, dep in rundeps}
 
     def get_taskhash(self, tid, deps, dataCaches):
-        dependencies = [(pnid, dep, self.get_unihash(dep)) for pnid, dep in self.runtaskdeps[tid]]
+        dependencies = self._with_unihashes(self.runtaskdeps[tid])
         files = self.file_checksum_values[tid]
         self.taskhash[tid] = _hz_siggen.task_hash(self.basehash[tid], dependencies, files, self.taints.get(tid))
         return self.taskhash[tid]
@@ -349,7 +367,7 @@ class SignatureGeneratorBasic(SignatureGenerator):
             sigfile = stampbase
             referencestamp = runtime[len("customfile:"):]
         elif hashed:
-            sigfile = "%s.%s.sigdata.%s" % (stampbase, task, self.get_unihash(tid))
+            sigfile = "%s.%s.sigdata.%s" % (stampbase, task, self._unihash(tid))
         else:
             sigfile = "%s.%s.sigbasedata.%s" % (stampbase, task, self.basehash[tid])
 
@@ -359,17 +377,17 @@ class SignatureGeneratorBasic(SignatureGenerator):
         run = None
         if hashed:
             run = {
-                "dependencies": [(pnid, dep, self.get_unihash(dep)) for pnid, dep in self.runtaskdeps[tid]],
+                "dependencies": self._with_unihashes(self.runtaskdeps[tid]),
                 "files": self.file_checksum_values[tid],
                 "taskhash": self.taskhash[tid],
-                "unihash": self.get_unihash(tid),
+                "unihash": self._unihash(tid),
             }
         facts = self.datacaches[bb.runqueue.mc_from_tid(mcfn)]
         given = None
         if not _hz_siggen.has_signatures(mcfn):
             given = tuple(getattr(facts, name)[mcfn] for name in _RECIPE_PARTS)
         content = _hz_siggen.signature_file(
-            mcfn, task, self.basehash[tid], list(self.basehash_ignore_vars), self.taskhash_ignore_tasks or None, run, taint or None, given
+            mcfn, task, self.basehash[tid], self.basehash_ignore_vars, self.taskhash_ignore_tasks or None, run, taint or None, given
         )
         if content.basehash != self.basehash[tid]:
             bb.error("Basehash mismatch %s versus %s for %s" % (content.basehash, self.basehash[tid], tid))
@@ -497,6 +515,9 @@ class SignatureGeneratorUniHashMixIn:
         return "%s:%s:%s" % (mc, self.tidtopn[tid], taskname)
 
     def set_unihash(self, tid, unihash):
+        _hz_siggen.note_change()
+        if self._asked_unihashes:
+            self._asked_unihashes.pop(tid, None)
         self.unitaskhashes[self._cache_key(tid)] = (self.taskhash[tid], unihash)
         self.unihash[tid] = unihash
 
@@ -654,6 +675,68 @@ class SignatureGeneratorTestEquivHash(SignatureGeneratorUniHashMixIn, SignatureG
         super().init_rundepcheck(data)
         self.server = data.getVar("BB_HASHSERVE")
         self.method = "sstate_output_hash"
+
+
+def _prepare_for_task(mcfn, d):
+    """In a task's process: the generator knows the task's recipe. One forked from the build knows it already."""
+    generator = bb.parse.siggen
+    ours = (SignatureGenerator.setup_datacache_from_datastore, SignatureGeneratorBasic.setup_datacache_from_datastore)
+    facts = getattr(generator, "datacaches", {}).get(bb.runqueue.mc_from_tid(mcfn))
+    if facts is None or mcfn not in facts.stamp or type(generator).setup_datacache_from_datastore not in ours:
+        generator.setup_datacache_from_datastore(mcfn, d)
+
+
+def _queue_memory():
+    """A dict in which the run queue notes, by task id, the unihashes it was given, for as long as they hold: task
+    hashes are made of them, and each would be asked for again by every dependent. A generator with a
+    `get_unihash` of its own is asked each time: the dict is then nobody's."""
+    generator = bb.parse.siggen
+    memory = {}
+    check = getattr(type(generator), "rundep_check", None)
+    if isinstance(generator, SignatureGeneratorBasic) and check is not SignatureGeneratorBasic.rundep_check:
+        from bb._depfilter import names_told_apart
+
+        told = names_told_apart(check)
+        generator._rundep_answers = (*told, {}) if told is not None else None
+    if getattr(type(generator), "get_unihash", None) in (SignatureGenerator.get_unihash, SignatureGeneratorUniHashMixIn.get_unihash):
+        generator._asked_unihashes = memory
+    return memory
+
+
+# All that a generator's `dump_sigtask` may name to be one that leaves out some tasks and else writes our file.
+_PLAIN_NAMES = {
+    "super", "bb", "siggen", "lockedhashes", "dump_sigtask",
+    "SignatureGenerator", "SignatureGeneratorBasic", "SignatureGeneratorBasicHash", "SignatureGeneratorUniHashMixIn",
+}
+
+
+def _leavings_known():
+    """Can it be told before a task runs what it leaves? Not where a generator has its own way to write signature
+    files, or to set hashes, of which nobody would know in time."""
+    kind = type(bb.parse.siggen)
+    if not issubclass(kind, SignatureGenerator):
+        return False
+    for cls in kind.__mro__:
+        if cls.__module__ == __name__ and globals().get(cls.__name__) is cls and cls.__qualname__ == cls.__name__:
+            continue
+        if "set_unihash" in vars(cls) or "report_unihash" in vars(cls):
+            return False
+        dump = vars(cls).get("dump_sigtask")
+        if dump is not None and not (set(dump.__code__.co_names) <= _PLAIN_NAMES):
+            return False
+    return True
+
+
+def _leavings(mcfn, task, stampbase, dump):
+    """What bb.build.make_stamp would write: the stamp and what older ones match. With `dump` the signature file is
+    written, which the caller catches; None if it cannot be."""
+    if dump and not _hz_siggen.has_signatures(mcfn):
+        return None
+    stamp = bb.parse.siggen.stampfile_mcfn(task, mcfn)
+    masks = bb.build._get_cleanmask(task, mcfn)
+    if dump:
+        bb.parse.siggen.dump_sigtask(mcfn, task, stampbase, True)
+    return stamp or "", masks
 
 
 def _take_base_hashes(d):

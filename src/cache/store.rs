@@ -7,8 +7,7 @@ use crate::recipe::{ArchivedRecipeInfo, Recipe, RecipeInfo};
 use crate::tables::{Numbering, Tables};
 use hz_data::ReadSet;
 use hz_diagnostics::Str;
-use hz_siggen::{PackedSignatures, RecipeSignatures};
-use indexmap::IndexMap;
+use hz_siggen::PackedSignatures;
 use rustc_hash::{FxHashMap, FxHashSet};
 use hz_stored::{Kind, Stored};
 use std::path::{Path, PathBuf};
@@ -214,18 +213,19 @@ impl RecipeCache {
         Ok(recipes)
     }
 
-    /// What sigdata files show of a recipe's base hashes, without the hashes.
-    pub fn siggen(&self, mcfn: &str) -> Option<RecipeSignatures> {
-        let none = IndexMap::new();
-        match *self.slots.get(mcfn)? {
-            Slot::New(file, at) => Some(self.fresh[file].siggen[at].unpack(none, &self.numbering.tables)),
-            Slot::Old(file, at) => {
-                let archive = self.old.as_ref()?.archive();
-                let packed = &archive.files[file].siggen[at];
-                let packed = rkyv::deserialize::<PackedSignatures, rkyv::rancor::Error>(packed).ok()?;
-                Some(packed.unpack(none, &archive.tables))
+    /// Shows what base hashes of a recipe are made of, with the tables the numbers belong to; false: it is not known.
+    pub fn siggen(&self, mcfn: &str, look: &mut dyn FnMut(&PackedSignatures, &dyn hz_siggen::packed::Tables)) -> bool {
+        match self.slots.get(mcfn) {
+            Some(Slot::New(file, at)) => look(&self.fresh[*file].siggen[*at], &self.numbering.tables),
+            Some(Slot::Old(file, at)) => {
+                let Some(archive) = self.old.as_ref().map(|old| old.archive()) else { return false };
+                let packed = &archive.files[*file].siggen[*at];
+                let Ok(packed) = rkyv::deserialize::<PackedSignatures, rkyv::rancor::Error>(packed) else { return false };
+                look(&packed, &archive.tables);
             }
+            None => return false,
         }
+        true
     }
 
     /// Writes the file if anything changed; what was neither taken nor absorbed is dropped.
@@ -315,7 +315,8 @@ fn renumbered(mut from: Vec<PackedFile>, tables: &Tables, into: &mut Numbering, 
 mod tests {
     use super::*;
     use crate::packed::{Packer, ParsedFile};
-    use hz_siggen::VarVal;
+    use hz_siggen::{RecipeSignatures, VarVal};
+    use indexmap::IndexMap;
     use hz_siggen::packed::with_interner;
 
     fn signatures() -> RecipeSignatures {
@@ -362,14 +363,19 @@ mod tests {
         let (p1, p2) = (a.pack(parsed(&one, "one")), second.pack(parsed(&two, "two")));
         assert_eq!(cache.absorb(0, &p1).unwrap()[0].pn.as_ref(), "one");
         assert_eq!(cache.absorb(1, &p2).unwrap()[0].depends.len(), 2);
-        let siggen = cache.siggen(two.to_str().unwrap()).unwrap();
+        let unpacked = |cache: &RecipeCache, path: &Path| {
+            let mut found = None;
+            cache.siggen(path.to_str().unwrap(), &mut |packed, tables| found = Some(packed.unpack(IndexMap::new(), tables)));
+            found
+        };
+        let siggen = unpacked(&cache, &two).unwrap();
         assert_eq!(siggen, signatures());
         cache.save().unwrap();
 
         let mut again = RecipeCache::open(&file, base("k"));
         assert_eq!(again.len(), 2);
         assert_eq!(again.take("", one.to_str().unwrap(), &[], None).unwrap()[0].pn.as_ref(), "one");
-        assert_eq!(again.siggen(one.to_str().unwrap()).unwrap(), siggen);
+        assert_eq!(unpacked(&again, &one).unwrap(), siggen);
         std::fs::write(&two, "changed").unwrap();
         assert!(again.take("", two.to_str().unwrap(), &[], None).is_none());
         assert!(RecipeCache::open(&file, base("k")).take("", one.to_str().unwrap(), &["x".into()], None).is_none(), "another append");

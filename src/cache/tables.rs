@@ -50,8 +50,8 @@ impl Tables {
 }
 
 impl packed::Tables for Tables {
-    fn text(&self, id: u32) -> Str {
-        self.text(id).into()
+    fn text(&self, id: u32) -> &str {
+        self.text(id)
     }
     fn list(&self, id: u32) -> Vec<u32> {
         self.lists.get(id).to_vec()
@@ -77,8 +77,8 @@ impl ArchivedTables {
 }
 
 impl packed::Tables for ArchivedTables {
-    fn text(&self, id: u32) -> Str {
-        self.text(id).into()
+    fn text(&self, id: u32) -> &str {
+        self.text(id)
     }
     fn list(&self, id: u32) -> Vec<u32> {
         self.list(id).collect()

@@ -1,7 +1,7 @@
 //! Events that travel between processes: a JSON line each, written to a pipe and read without waiting.
 
 use crate::Event;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
 /// An event as its line, with the line end. None: it cannot be written so.
 pub fn line(event: &Event) -> Option<Vec<u8>> {
@@ -32,14 +32,9 @@ impl<R: Read> Lines<R> {
     }
     /// Hands over the events that are there.
     pub fn take(&mut self, mut each: impl FnMut(Event)) {
-        let mut chunk = [0u8; 64 * 1024];
-        while self.open {
-            match self.pipe.read(&mut chunk) {
-                Ok(0) => self.open = false,
-                Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
+        if self.open {
+            // What came before an error such as "would block" is in the buffer; the end is no error.
+            self.open = self.pipe.read_to_end(&mut self.buffer).is_err();
         }
         let mut start = 0;
         while let Some(length) = self.buffer[start..].iter().position(|b| *b == b'\n') {
@@ -56,6 +51,7 @@ impl<R: Read> Lines<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
 
     /// Gives its parts one a read, and would block in between.
     struct Slow(Vec<Option<&'static [u8]>>);

@@ -5,6 +5,7 @@ use hz_diagnostics::Str;
 use hz_events::level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a task may ask of another through `BB_TASKDEPDATA` (bb.TaskData).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -33,8 +34,8 @@ pub struct TaskSpec {
     pub unihash: Str,
     /// The recipe as it was parsed. The task changes it, so it must be nobody else's.
     pub store: DataStore,
-    /// Task id -> what is known of it, for the task and everything it depends on.
-    pub taskdepdata: BTreeMap<Str, TaskDepData>,
+    /// Task id -> what is known of it, for the task and everything it depends on: much, and asked for by few.
+    pub taskdepdata: Arc<dyn Fn() -> BTreeMap<Str, TaskDepData> + Send + Sync>,
     /// BUILDNAME, DATE, TIME, PRSERV_HOST, BB_HASHSERVE and what else the build sets in every task.
     pub variables: Vec<(Str, Value)>,
     /// Built with `-b`: dependencies are not run.
@@ -51,6 +52,9 @@ pub struct TaskSpec {
     /// Show every shell command, and task output as it comes (`-v`).
     pub verbose_shell: bool,
     pub verbose_stdout: bool,
+    /// What it leaves when it has succeeded, if that was known before: its stamp (empty: none), what older ones
+    /// match, its signature file.
+    pub leavings: Option<(String, Vec<String>, Option<crate::signatures::PendingFile>)>,
 }
 
 /// What `bb.build.worker_run` is told, as JSON.
@@ -61,7 +65,7 @@ struct Payload<'a> {
     taskhash: &'a str,
     unihash: &'a str,
     environment: Vec<(&'a str, &'a str)>,
-    taskdepdata: &'a BTreeMap<Str, TaskDepData>,
+    taskdepdata: BTreeMap<Str, TaskDepData>,
     quieterrors: bool,
     uid: u32,
     gid: u32,
@@ -73,6 +77,48 @@ struct Payload<'a> {
 pub trait TaskPython {
     /// `module.function(d, payload)`, which gives a number.
     fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, hz_data::RuntimeError>;
+    /// Does a class handler want events of this class (`bb.build.TaskStarted`)?
+    fn wants(&self, class: &str) -> bool;
+    /// Cuts this process off the network; false if the system does not let it.
+    fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool>;
+}
+
+impl TaskSpec {
+    /// What the recipe wants in the environment beside what it exports.
+    pub(crate) fn environment(&self) -> Vec<(&str, &str)> {
+        self.fakerootnoenv.split_whitespace().filter_map(|word| word.split_once('=')).collect()
+    }
+}
+
+/// BB_TASKDEPDATA as Python has it.
+#[cfg(feature = "python")]
+pub(crate) fn dep_data_object(data: &BTreeMap<Str, TaskDepData>, vm: &rustpython_vm::VirtualMachine) -> rustpython_vm::PyResult {
+    use rustpython_vm::builtins::PySet;
+    use rustpython_vm::{PyObjectRef, PyPayload};
+    let make = vm.import("bb", 0)?.get_attr("TaskData", vm)?.get_attr("_make", vm)?;
+    let text = |text: &Str| -> PyObjectRef { vm.ctx.new_str(&**text).into() };
+    let set = |items: &[Str]| -> rustpython_vm::PyResult {
+        let set = PySet::default().into_ref(&vm.ctx);
+        items.iter().try_for_each(|item| set.add(text(item), vm))?;
+        Ok(set.into())
+    };
+    let all = vm.ctx.new_dict();
+    for (tid, entry) in data {
+        // In the order of the fields of `bb.TaskData`.
+        let fields = vec![
+            text(&entry.pn),
+            text(&entry.taskname),
+            text(&entry.fn_),
+            set(&entry.deps)?,
+            vm.ctx.new_list(entry.provides.iter().map(text).collect()).into(),
+            text(&entry.taskhash),
+            text(&entry.unihash),
+            text(&entry.hashfn),
+            entry.taskhash_deps.as_ref().map_or_else(|| Ok(vm.ctx.none()), |deps| set(deps))?,
+        ];
+        all.set_item(&**tid, make.call((vm.ctx.new_list(fields),), vm)?, vm)?;
+    }
+    Ok(all.into())
 }
 
 /// A umask as recipes write it: octal digits with or without `0o`.
@@ -127,14 +173,17 @@ pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython) -> i32 {
     if let Err(e) = set_variables(spec) {
         return fail(spec, format!("{}:{}: {e}", spec.mcfn, spec.task));
     }
-    let environment: Vec<(&str, &str)> = spec.fakerootnoenv.split_whitespace().filter_map(|word| word.split_once('=')).collect();
+    #[cfg(feature = "python")]
+    if crate::run::is_plain(spec) {
+        return crate::run::Run::new(spec, python, (uid, gid)).run();
+    }
     let payload = Payload {
         mcfn: &spec.mcfn,
         task: &spec.task,
         taskhash: &spec.taskhash,
         unihash: &spec.unihash,
-        environment,
-        taskdepdata: &spec.taskdepdata,
+        environment: spec.environment(),
+        taskdepdata: (spec.taskdepdata)(),
         quieterrors: spec.quieterrors,
         uid,
         gid,

@@ -1,9 +1,9 @@
 //! One task: environment, run scripts, logs, stamps, exit. Knows no graph.
 //!
 //! A task runs in a process forked from the one that parsed its recipe ([`spawn`]). There
-//! [`child::run_in_child`] prepares the process and hands over to `bb.build` of `pylib/`, which
-//! fires the class events and calls the metadata's functions; what it needs of the system (logs,
-//! shell scripts and their messages, stamps) is here.
+//! [`child::run_in_child`] prepares the process and runs the task (`run`); `bb.build` of `pylib/` calls the
+//! metadata's Python functions, class handlers and signature generator, and runs what is out of the ordinary as
+//! a whole; what it needs of the system (logs, shell scripts and their messages, stamps) is here.
 
 pub mod child;
 pub mod prologue;
@@ -15,5 +15,7 @@ pub mod tasklog;
 
 #[cfg(feature = "python")]
 pub mod pymodule;
+#[cfg(feature = "python")]
+pub mod run;
 #[cfg(feature = "python")]
 pub mod siggen_module;

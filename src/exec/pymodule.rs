@@ -47,7 +47,58 @@ fn tap(record: &LogRecord) {
     }
 }
 
+/// Makes a log that was opened the one of this process; gives its path.
+pub(crate) fn begin_log(opened: TaskLog) -> String {
+    let path = opened.path().to_string_lossy().into_owned();
+    ERRORS.store(false, Ordering::Relaxed);
+    *log() = Some(opened);
+    hz_events::set_log_tap(Some(tap));
+    path
+}
+
+/// Ends the log; true if it was empty and has been removed.
+pub(crate) fn end_log() -> std::io::Result<bool> {
+    let open = log().take();
+    open.map_or(Ok(false), TaskLog::close)
+}
+
+/// Errors logged so far count as not shown.
+pub(crate) fn no_errors() {
+    ERRORS.store(false, Ordering::Relaxed);
+}
+
+/// `template.format(**fields)`; an error is the text of the exception.
+pub(crate) fn format_text(template: &str, fields: &[(&str, &str)], vm: &VirtualMachine) -> Result<String, String> {
+    let template: rustpython_vm::PyObjectRef = vm.ctx.new_str(template).into();
+    let fields = fields.iter().map(|(name, value)| (name.to_string().into(), vm.ctx.new_str(*value).into()));
+    let arguments = rustpython_vm::function::FuncArgs::new(vec![], rustpython_vm::function::KwArgs::new(fields.collect()));
+    let made = template.get_attr("format", vm).and_then(|format| format.call(arguments, vm)).and_then(|text| text.str(vm));
+    made.map(|text| text.to_string_lossy().into_owned()).map_err(|e| hz_python::errors::message(vm, &e))
+}
+
+pub(crate) fn write_all(fd: i32, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the buffer and its length.
+        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        if n < 0 {
+            let e = std::io::Error::last_os_error();
+            if e.kind() != std::io::ErrorKind::Interrupted {
+                return Err(e);
+            }
+        } else {
+            bytes = &bytes[n as usize..];
+        }
+    }
+    Ok(())
+}
+
 impl TaskPython for hz_python::Python {
+    fn wants(&self, class: &str) -> bool {
+        hz_python::runtime::has_handlers(class)
+    }
+    fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool> {
+        hz_python::utils::system::disable_network(uid, gid)
+    }
     fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, RuntimeError> {
         let run = |vm: &VirtualMachine| -> PyResult<i32> {
             vm.import(&vm.ctx.new_str(module), 0)?;
@@ -62,11 +113,11 @@ impl TaskPython for hz_python::Python {
 
 #[rustpython_vm::pymodule]
 mod _hz_build {
-    use super::{AtomicBool, ERRORS, Ordering, TaskLog, log, tap};
+    use super::{AtomicBool, ERRORS, Ordering, TaskLog, log};
     use crate::{prologue, shell, stamps};
     use hz_python::errors::from_data;
     use hz_python::store::unwrap;
-    use rustpython_vm::builtins::{PyBaseExceptionRef, PyStrRef};
+    use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyStrRef};
     use rustpython_vm::convert::ToPyException;
     use rustpython_vm::function::OptionalArg;
     use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
@@ -145,7 +196,7 @@ mod _hz_build {
         }
         fn output(&mut self, bytes: &[u8]) -> Result<(), Failure> {
             let Some(output) = &self.output else {
-                return write_all(1, bytes).map_err(Failure::System);
+                return super::write_all(1, bytes).map_err(Failure::System);
             };
             self.pending.extend_from_slice(bytes);
             let whole = match std::str::from_utf8(&self.pending) {
@@ -156,22 +207,6 @@ mod _hz_build {
             let text = self.vm.ctx.new_str(String::from_utf8_lossy(&chunk));
             output.call((text,), self.vm).map(drop).map_err(Failure::Python)
         }
-    }
-
-    fn write_all(fd: i32, mut bytes: &[u8]) -> std::io::Result<()> {
-        while !bytes.is_empty() {
-            // SAFETY: the buffer and its length.
-            let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
-            if n < 0 {
-                let e = std::io::Error::last_os_error();
-                if e.kind() != std::io::ErrorKind::Interrupted {
-                    return Err(e);
-                }
-            } else {
-                bytes = &bytes[n as usize..];
-            }
-        }
-        Ok(())
     }
 
     /// Runs a script; gives its exit code, negative for a signal. `message(command, text)` is called
@@ -196,11 +231,7 @@ mod _hz_build {
     #[pyfunction]
     fn open_log(dir: PyStrRef, task: PyStrRef, name: PyStrRef, vm: &VirtualMachine) -> PyResult<String> {
         let opened = TaskLog::open(Path::new(&text(&dir)), &text(&task), &text(&name)).map_err(|e| e.to_pyexception(vm))?;
-        let path = opened.path().to_string_lossy().into_owned();
-        ERRORS.store(false, Ordering::Relaxed);
-        *log() = Some(opened);
-        hz_events::set_log_tap(Some(tap));
-        Ok(path)
+        Ok(super::begin_log(opened))
     }
 
     /// Adds text to the open log.
@@ -215,11 +246,19 @@ mod _hz_build {
     /// Ends the log; True if it was empty and has been removed.
     #[pyfunction]
     fn close_log(vm: &VirtualMachine) -> PyResult<bool> {
-        let open = log().take();
-        match open {
-            Some(log) => log.close().map_err(|e| e.to_pyexception(vm)),
-            None => Ok(false),
+        super::end_log().map_err(|e| e.to_pyexception(vm))
+    }
+
+    /// The environment of this process, as `os.environ` keeps it.
+    #[pyfunction]
+    fn environment(vm: &VirtualMachine) -> PyResult<PyDictRef> {
+        use std::os::unix::ffi::OsStrExt;
+        let all = vm.ctx.new_dict();
+        for (name, value) in std::env::vars_os() {
+            let bytes = |text: &OsStr| -> PyObjectRef { vm.ctx.new_bytes(text.as_bytes().to_vec()).into() };
+            all.set_item(&*bytes(&name), bytes(&value), vm)?;
         }
+        Ok(all)
     }
 
     /// Has native code logged an error since the log was opened?

@@ -19,11 +19,12 @@ mod _hz_siggen {
     use hz_siggen::sigdata::RunData;
     use hz_siggen::{Colors, FileChecksums, RecipeSignatures, Rules, SigData, TaskInputs, VarVal};
     use indexmap::IndexMap;
-    use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyStr, PyStrRef};
+    use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyStr, PyStrRef, PyTuple};
     use rustpython_vm::convert::ToPyException;
     use rustpython_vm::function::OptionalArg;
-    use rustpython_vm::{Py, PyObject, PyObjectRef, PyPayload, PyResult, VirtualMachine, pyclass};
+    use rustpython_vm::{AsObject, Py, PyObject, PyObjectRef, PyPayload, PyResult, VirtualMachine, pyclass};
     use sha2::Digest;
+    use std::cell::RefCell;
     use std::collections::{BTreeMap, BTreeSet};
     use std::path::{Path, PathBuf};
     use std::sync::Mutex;
@@ -61,6 +62,40 @@ mod _hz_siggen {
         hex::encode(sha2::Sha256::digest(value.to_string_lossy().as_bytes()))
     }
 
+    // -- Names of tasks
+
+    /// (configuration, the rest) of a name that may begin with `mc:NAME:`.
+    fn split<'a>(name: &'a str) -> (&'a str, &'a str) {
+        match name.strip_prefix("mc:").and_then(|rest| rest.split_once(':')) {
+            Some(parts) => parts,
+            None => ("", name),
+        }
+    }
+
+    #[pyfunction]
+    fn split_mc(name: PyStrRef, vm: &VirtualMachine) -> PyObjectRef {
+        let name = text_of(&name);
+        let (mc, rest) = split(&name);
+        vm.ctx.new_tuple(vec![vm.ctx.new_str(mc).into(), vm.ctx.new_str(rest).into()]).into()
+    }
+
+    #[pyfunction]
+    fn mc_from_tid(tid: PyStrRef) -> String {
+        split(&text_of(&tid)).0.to_owned()
+    }
+
+    /// (configuration, file, task, file with configuration) of a task's id.
+    #[pyfunction]
+    fn split_tid_mcfn(tid: PyStrRef, vm: &VirtualMachine) -> PyResult {
+        let tid = text_of(&tid);
+        let (mc, rest) = split(&tid);
+        let Some((file, task)) = rest.rsplit_once(':') else {
+            return Err(vm.new_value_error("not enough values to unpack (expected 2, got 1)"));
+        };
+        let parts = [mc, file, task, &tid[..tid.len() - task.len() - 1]];
+        Ok(vm.ctx.new_tuple(parts.iter().map(|part| vm.ctx.new_str(*part).into()).collect()).into())
+    }
+
     // -- Base hashes
 
     fn signature_error(error: hz_siggen::SignatureError, vm: &VirtualMachine) -> PyBaseExceptionRef {
@@ -81,7 +116,7 @@ mod _hz_siggen {
         let rules = Rules { ignored_vars: texts(&ignored, vm)?.into_iter().collect(), ..signatures::rules() };
         let found = hz_siggen::base_signatures(store, &mcfn, &signatures::libraries(), &rules).map_err(|e| signature_error(e, vm))?;
         let parts = [texts_map(&found.basehashes), part_of(&found, "siggen_taskdeps"), part_of(&found, "siggen_gendeps"), part_of(&found, "siggen_varvals")];
-        signatures::set(&mcfn, std::sync::Arc::new(found));
+        signatures::set(&mcfn, &found);
         let parts: PyResult<Vec<PyObjectRef>> = parts.iter().map(|part| to_python(part, vm)).collect();
         Ok(vm.ctx.new_tuple(parts?).into())
     }
@@ -97,7 +132,8 @@ mod _hz_siggen {
     /// Is it known natively what the base hashes of a recipe are made of?
     #[pyfunction]
     fn has_signatures(mcfn: PyStrRef) -> bool {
-        signatures::get(&text_of(&mcfn)).is_some()
+        let mcfn = text_of(&mcfn);
+        if signatures::keeps() { signatures::knows(&mcfn) } else { signatures::share(&mcfn).is_some() }
     }
 
     /// One part of them: `siggen_taskdeps`, `siggen_gendeps`, `siggen_varvals`.
@@ -167,6 +203,21 @@ mod _hz_siggen {
         text.as_deref().unwrap_or("")
     }
 
+    /// [(pnid, tid, unihash)] of [(pnid, tid)]; a unihash that is not in `known` is asked for.
+    #[pyfunction]
+    fn with_unihashes(dependencies: PyObjectRef, known: PyDictRef, ask: PyObjectRef, vm: &VirtualMachine) -> PyResult<Vec<PyObjectRef>> {
+        let pair = |pair: &PyObjectRef| {
+            let Some(pair) = pair.downcast_ref::<PyTuple>() else { return Err(vm.new_type_error("tuples are needed")) };
+            let [pnid, tid] = pair.as_slice() else { return Err(vm.new_value_error("tuples of 2 are needed")) };
+            let unihash = match known.get_item_opt(&**tid, vm)? {
+                Some(unihash) => unihash,
+                None => ask.call((tid.clone(),), vm)?,
+            };
+            Ok(vm.ctx.new_tuple(vec![pnid.clone(), tid.clone(), unihash]).into())
+        };
+        items(&dependencies, vm)?.iter().map(pair).collect()
+    }
+
     /// The task hash from the base hash, [(pnid, tid, unihash)], [(path, checksum)] and the taint.
     #[pyfunction]
     fn task_hash(
@@ -185,28 +236,66 @@ mod _hz_siggen {
 
     // -- Signature files
 
-    /// A signature file about to be written.
+    /// A signature file about to be written: its JSON, and the hashes this content gives.
     #[pyattr]
     #[pyclass(module = "_hz_siggen", name = "SignatureFile")]
     #[derive(Debug, PyPayload)]
-    struct SignatureFile(SigData);
+    struct SignatureFile {
+        json: String,
+        basehash: Option<Str>,
+        taskhash: Option<Str>,
+        /// Put together when it is written.
+        pending: Option<signatures::PendingFile>,
+    }
 
     #[pyclass]
     impl SignatureFile {
         /// The base hash its content gives.
         #[pygetset]
         fn basehash(zelf: &Py<Self>) -> Option<String> {
-            hz_siggen::calc_basehash(&zelf.payload().0).map(|h| h.to_string())
+            zelf.payload().basehash.as_deref().map(str::to_owned)
         }
         /// The task hash its content gives; None if it has none.
         #[pygetset]
         fn taskhash(zelf: &Py<Self>) -> Option<String> {
-            hz_siggen::calc_taskhash(&zelf.payload().0).map(|h| h.to_string())
+            zelf.payload().taskhash.as_deref().map(str::to_owned)
         }
         #[pymethod]
         fn write(zelf: &Py<Self>, path: PyStrRef, vm: &VirtualMachine) -> PyResult<()> {
-            zelf.payload().0.write(Path::new(&*text_of(&path))).map_err(|e| e.to_pyexception(vm))
+            if let Some(pending) = &zelf.payload().pending {
+                signatures::keep(signatures::PendingFile { path: text_of(&path).to_string(), ..pending.clone() });
+                return Ok(());
+            }
+            hz_siggen::sigdata::write_file(Path::new(&*text_of(&path)), &zelf.payload().json).map_err(|e| e.to_pyexception(vm))
         }
+    }
+
+    /// A task got another hash in this process.
+    #[pyfunction]
+    fn note_change() {
+        signatures::note_change();
+    }
+
+    /// The text of a taint file, or None.
+    #[pyfunction]
+    fn read_taint(path: PyStrRef) -> Option<String> {
+        std::fs::read_to_string(&*text_of(&path)).ok()
+    }
+
+    thread_local! {
+        /// Names left out of base hashes, as Python has them and as files show them: the same ones all the time.
+        static IGNORED: RefCell<(Vec<PyObjectRef>, BTreeSet<Str>)> = RefCell::default();
+    }
+
+    fn ignored(names: &PyObject, vm: &VirtualMachine) -> PyResult<BTreeSet<Str>> {
+        let names = items(names, vm)?;
+        IGNORED.with_borrow_mut(|(known, ignored)| {
+            if known.len() != names.len() || !known.iter().zip(&names).all(|(a, b)| a.is(b)) {
+                *ignored = names.iter().map(|name| text(name, vm)).collect::<PyResult<_>>()?;
+                *known = names;
+            }
+            Ok(ignored.clone())
+        })
     }
 
     /// The recipe's part of a file, by task: names of its closure, and what each depends on and is.
@@ -269,7 +358,7 @@ mod _hz_siggen {
         let (mcfn, task) = (text_of(&content.mcfn), text_of(&content.task));
         let mut data = SigData {
             task: Some(task.clone()),
-            basehash_ignore_vars: texts(&content.basehash_ignore_vars, vm)?.into_iter().collect(),
+            basehash_ignore_vars: ignored(&content.basehash_ignore_vars, vm)?,
             taskhash_ignore_tasks: content.taskhash_ignore_tasks.map(|t| text_of(&t)),
             basehash: text_of(&content.basehash),
             run: content.run.map(|run| run_part(&run, vm)).transpose()?,
@@ -285,16 +374,23 @@ mod _hz_siggen {
             let sets = |name: &str| Ok(texts(&*gendeps.get_item(name, vm)?, vm)?.into_iter().collect());
             let value = |name: &str| Ok(VarVal::from(Some(&to_value(&*varvals.get_item(name, vm)?, vm))));
             closure(&mut data, &task, deps, sets, value)?;
-        } else {
-            let known = signatures::get(&mcfn)
-                .ok_or_else(|| vm.new_runtime_error(format!("Nothing is known of what the base hashes of {mcfn} are made of")))?;
-            let missing = |name: &str| vm.new_key_error(vm.ctx.new_str(name).into());
-            let deps = known.taskdeps.get(&task).ok_or_else(|| missing(&task))?.clone();
-            let sets = |name: &str| known.gendeps.get(name).map(|v| v.iter().cloned().collect()).ok_or_else(|| missing(name));
-            let value = |name: &str| known.varvals.get(name).cloned().ok_or_else(|| missing(name));
-            closure(&mut data, &task, deps, sets, value)?;
+            return Ok(SignatureFile {
+                json: data.to_json(),
+                basehash: hz_siggen::calc_basehash(&data),
+                taskhash: hz_siggen::calc_taskhash(&data),
+                pending: None,
+            });
         }
-        Ok(SignatureFile(data))
+        if signatures::keeps() {
+            // Whether the hashes are right is seen by whoever puts the file together.
+            let (basehash, taskhash) = (Some(data.basehash.clone()), data.run.as_ref().map(|run| run.taskhash.clone()));
+            let pending = Some(signatures::PendingFile { mcfn, task, head: data, path: String::new() });
+            return Ok(SignatureFile { json: String::new(), basehash, taskhash, pending });
+        }
+        let share = signatures::share(&mcfn)
+            .ok_or_else(|| vm.new_runtime_error(format!("Nothing is known of what the base hashes of {mcfn} are made of")))?;
+        let (json, basehash) = share.file(&task, &data).map_err(|unknown| vm.new_key_error(vm.ctx.new_str(&*unknown.0).into()))?;
+        Ok(SignatureFile { json, basehash: Some(basehash), taskhash: hz_siggen::calc_taskhash(&data), pending: None })
     }
 
     fn read(path: &PyStrRef, vm: &VirtualMachine) -> PyResult<SigData> {

@@ -1,24 +1,46 @@
 //! Stamps: empty files whose names say which task has run with which hash.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Files a mask matches that are stamps: signature data and taints lie beside them and stay.
-pub fn matching(masks: &[impl AsRef<str>]) -> Vec<PathBuf> {
-    // As a shell matches: a leading dot only by a dot.
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
-    let mut found = Vec::new();
-    for mask in masks {
-        let Ok(paths) = glob::glob_with(mask.as_ref(), options) else { continue };
-        for path in paths.flatten() {
-            let name = path.to_string_lossy();
-            if !name.contains("sigdata") && !name.contains("sigbasedata") && !name.ends_with(".taint") {
-                found.push(path);
-            }
+/// Directories of stamps, each read once: thousands of tasks ask for the stamps of few recipes.
+#[derive(Default)]
+pub struct Listings(HashMap<PathBuf, Vec<String>>);
+
+/// Is this the name of a stamp? Signature data and taints lie beside them.
+fn is_stamp(name: &str) -> bool {
+    !name.contains("sigdata") && !name.contains("sigbasedata") && !name.ends_with(".taint")
+}
+
+impl Listings {
+    /// Stamps that a mask matches, as a shell matches: a leading dot only by a dot.
+    pub fn matching(&mut self, mask: &str) -> Vec<PathBuf> {
+        let special = |text: &str| text.contains(['*', '?', '[']);
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+        let (folder, name) = mask.rsplit_once('/').unwrap_or((".", mask));
+        if special(folder) {
+            let found = glob::glob_with(mask, options).into_iter().flatten().flatten();
+            return found.filter(|path| is_stamp(&path.to_string_lossy())).collect();
         }
+        let Ok(pattern) = glob::Pattern::new(name) else { return Vec::new() };
+        let folder = PathBuf::from(if folder.is_empty() { "/" } else { folder });
+        let names = self.0.entry(folder.clone()).or_insert_with(|| {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_stamp(name)).collect()
+        });
+        // Almost all fail by their first letters, which is quickly seen.
+        let start = &name[..name.find(['*', '?', '[']).unwrap_or(name.len())];
+        let matches = |name: &&String| name.starts_with(start) && pattern.matches_with(name, options);
+        names.iter().filter(matches).map(|name| folder.join(name)).collect()
     }
-    found
+}
+
+/// Files the masks match that are stamps.
+pub fn matching(masks: &[impl AsRef<str>]) -> Vec<PathBuf> {
+    let mut listings = Listings::default();
+    masks.iter().flat_map(|mask| listings.matching(mask.as_ref())).collect()
 }
 
 /// Removes the stamps the masks match.
@@ -67,6 +89,11 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["1.0-r0.do_x.bbbb", "1.0-r0.do_x.sigdata.aaaa", "1.0-r0.do_x.taint", "1.0-r0.do_y.aaaa"]);
+        // A folder may have a pattern as well, and a name none.
+        let everywhere = format!("{}/*/1.0-r0.do_y.aa*", dir.path().display());
+        assert_eq!(matching(&[everywhere, at("do_y.aaaa").display().to_string()]), [at("do_y.aaaa"), at("do_y.aaaa")]);
+        fs::write(base.parent().unwrap().join(".hidden"), "").unwrap();
+        assert!(matching(&[format!("{}/*hidden", base.parent().unwrap().display())]).is_empty());
         make(&dir.path().join("new/dir/1.do_z.c"), &[""; 0]).unwrap();
         assert!(dir.path().join("new/dir/1.do_z.c").exists());
     }

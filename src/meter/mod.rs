@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 macro_rules! kinds {
     ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $text:literal,)* }) => {
@@ -109,6 +109,8 @@ struct Profile {
     times: Vec<Duration>,
     expressions: HashMap<String, (u64, Duration)>,
     spans: Vec<Span>,
+    /// The epoch as the system's clock has it, in nanoseconds.
+    clock: u64,
 }
 
 thread_local! {
@@ -127,6 +129,7 @@ pub fn begin() {
         times: vec![Duration::ZERO; Kind::ALL.len()],
         expressions: HashMap::new(),
         spans: Vec::new(),
+        clock: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64),
     }));
     HERE.set(true);
     PROFILING.store(true, Relaxed);
@@ -329,7 +332,8 @@ pub fn trace() -> String {
             }));
         }
     });
-    serde_json::json!({ "traceEvents": events, "displayTimeUnit": "ms" }).to_string()
+    let clock = PROFILE.with_borrow(|profile| profile.as_ref().map_or(0, |profile| profile.clock));
+    serde_json::json!({ "traceEvents": events, "displayTimeUnit": "ms", "otherData": { "epoch_ns": clock } }).to_string()
 }
 
 #[cfg(test)]
@@ -360,6 +364,7 @@ mod tests {
         assert!(report().contains("inline expressions evaluated natively"));
         let trace: serde_json::Value = serde_json::from_str(&trace()).unwrap();
         assert_eq!(trace["traceEvents"].as_array().unwrap().len(), 2);
+        assert!(trace["otherData"]["epoch_ns"].as_u64().unwrap() > 0);
         absorb(b"nonsense");
     }
 }

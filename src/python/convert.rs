@@ -46,6 +46,49 @@ impl Object for Held {
     }
 }
 
+/// A value that is made when somebody reads it for the first time.
+pub struct Deferred {
+    make: Box<dyn Fn(&VirtualMachine) -> PyResult + Send + Sync>,
+    made: Mutex<Option<Held>>,
+}
+
+impl Deferred {
+    pub fn new(make: impl Fn(&VirtualMachine) -> PyResult + Send + Sync + 'static) -> Deferred {
+        Deferred { make: Box::new(make), made: Mutex::new(None) }
+    }
+    fn get(&self, vm: &VirtualMachine) -> PyResult<Held> {
+        if let Some(held) = &*self.made.lock() {
+            return Ok(held.clone());
+        }
+        let held = Held((self.make)(vm)?);
+        Ok(self.made.lock().get_or_insert(held).clone())
+    }
+    fn held(&self) -> Option<Held> {
+        crate::enter(|vm| self.get(vm).ok())
+    }
+}
+
+impl std::fmt::Debug for Deferred {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value that nobody has read")
+    }
+}
+
+impl Object for Deferred {
+    fn to_text(&self) -> String {
+        self.held().map(|held| held.to_text()).unwrap_or_default()
+    }
+    fn to_json(&self) -> Option<String> {
+        self.held()?.to_json()
+    }
+    fn is_true(&self) -> bool {
+        self.held().is_none_or(|held| held.is_true())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// The text of a Python string; unpaired surrogates become replacement characters.
 pub fn text_of(text: &rustpython_vm::Py<PyStr>) -> Str {
     match text.to_str() {
@@ -177,6 +220,9 @@ pub fn to_python(value: &Value, vm: &VirtualMachine) -> PyResult {
         Value::Object(object) => {
             if let Some(held) = object.as_any().downcast_ref::<Held>() {
                 return copied(&held.0, vm);
+            }
+            if let Some(deferred) = object.as_any().downcast_ref::<Deferred>() {
+                return copied(&deferred.get(vm)?.0, vm);
             }
             if let Some(store) = object.as_any().downcast_ref::<StoreObject>() {
                 return wrap(&store.0, vm);

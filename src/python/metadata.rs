@@ -271,12 +271,23 @@ pub fn run_anonymous(vm: &VirtualMachine, store: &DataStore, names: &[Str]) -> R
     Ok(())
 }
 
+/// The text that defines a metadata function.
+fn definition(name: &str, body: &str) -> String {
+    format!("def {name}(d):\n{body}")
+}
+
+/// Compiles what [`call_function`] will run, for processes forked from this one. A text that does not compile is
+/// told of where it is run.
+pub fn prepare_function(name: &str, body: &str, file: &str, line: u32) {
+    crate::enter(|vm| drop(compile(vm, &definition(name, body), file, line, Mode::Exec)));
+}
+
 /// Runs the metadata function `name` with body `body`, as a task does: defined from its text
 /// (which stands after line `line` of `file`), then called.
 pub fn call_function(
     vm: &VirtualMachine, store: &DataStore, name: &str, body: &str, file: &str, line: u32,
 ) -> Result<(), RuntimeError> {
-    define(vm, &format!("def {name}(d):\n{body}"), file, line)?;
+    define(vm, &definition(name, body), file, line)?;
     let d = crate::store::wrap(store, vm).map_err(|error| to_runtime(vm, error))?;
     match function(vm, name).and_then(|function| function.call((d,), vm)) {
         Ok(_) => Ok(()),

@@ -19,4 +19,4 @@ pub mod vm;
 
 pub use runtime::{PythonRuntime, call_python_function, shared};
 pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, run_deferred, start, started};
-pub use metadata::{Definition, digest_of_code, record_definitions, replay_definitions};
+pub use metadata::{Definition, digest_of_code, prepare_function, record_definitions, replay_definitions};

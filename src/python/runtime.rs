@@ -40,8 +40,18 @@ pub(crate) fn module(vm: &VirtualMachine, name: &'static str) -> PyResult {
     }
 }
 
-/// Does a registered handler's mask want events of this class?
+/// Does a class handler of the metadata want events of this class (`bb.event.BuildStarted`)?
+pub fn has_handlers(class: &str) -> bool {
+    // Where that cannot be told, firing the event tells.
+    run(|vm| wanted_class(vm, &module(vm, "bb.event")?, class)).unwrap_or(true)
+}
+
+/// Does a registered handler's mask want events of this class of `bb.event`?
 fn wanted(vm: &VirtualMachine, events: &PyObjectRef, class: &str) -> PyResult<bool> {
+    wanted_class(vm, events, &format!("bb.event.{class}"))
+}
+
+fn wanted_class(vm: &VirtualMachine, events: &PyObjectRef, class: &str) -> PyResult<bool> {
     let (Some(any), Some(masks)) = (
         vm.get_attribute_opt(events, vm.ctx.intern_str("_catchall_handlers"))?,
         vm.get_attribute_opt(events, vm.ctx.intern_str("_event_handler_map"))?,
@@ -52,7 +62,7 @@ fn wanted(vm: &VirtualMachine, events: &PyObjectRef, class: &str) -> PyResult<bo
         return Ok(true);
     }
     match masks.downcast_ref::<PyDict>() {
-        Some(masks) => match masks.get_item_opt(&*format!("bb.event.{class}"), vm)? {
+        Some(masks) => match masks.get_item_opt(class, vm)? {
             Some(names) => names.is_true(vm),
             None => Ok(false),
         },

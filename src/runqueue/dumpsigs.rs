@@ -1,13 +1,21 @@
 //! `-S`: signature files of all tasks, written by several processes, and where the tasks start
 //! that no longer match what is cached.
+//!
+//! The processes take recipe by recipe from a counter they share: what the files of a recipe have in common is
+//! made ready once, and nobody is idle while another has the large recipes left.
 
 use crate::{DOMAIN, Result, RunQueue};
 use hz_events::pipe::{Lines, line};
 use hz_events::{Event, Sink, emit, level, log};
 use hz_graph::{TaskId, fatal};
+use indexmap::IndexMap;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustc_hash::FxHashSet;
 use std::io::{PipeReader, PipeWriter, Write, pipe};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A process that writes signature files; its messages come through a pipe, so that they are shown
 /// and counted by the process that shows and counts all others.
@@ -25,6 +33,34 @@ impl Sink for ToParent {
             // If nobody reads any more, the command has gone.
             let _ = self.0.write_all(&line);
         }
+    }
+}
+
+/// A number that processes forked from one another count up together.
+struct Counter(NonNull<AtomicUsize>);
+
+impl Counter {
+    fn new() -> std::io::Result<Counter> {
+        // SAFETY: a fresh mapping, zeroed, large enough for the number, that nobody else has.
+        let page = unsafe {
+            libc::mmap(std::ptr::null_mut(), size_of::<AtomicUsize>(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0)
+        };
+        match NonNull::new(page.cast()) {
+            Some(number) if page != libc::MAP_FAILED => Ok(Counter(number)),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+    /// The number as it was before.
+    fn take(&self) -> usize {
+        // SAFETY: mapped as long as `self` lives.
+        unsafe { self.0.as_ref() }.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<AtomicUsize>()) };
     }
 }
 
@@ -75,17 +111,37 @@ impl RunQueue {
         Ok(true)
     }
 
+    /// Waits until one of the processes sends something or ends.
+    pub(crate) fn dump_wait(&self, timeout: Duration) {
+        let Some(dump) = &self.dump else { return };
+        let fds = dump.children.iter().filter(|writer| writer.events.is_open());
+        let mut fds: Vec<PollFd<'_>> = fds.map(|writer| PollFd::new(writer.events.pipe().as_fd(), PollFlags::POLLIN)).collect();
+        // One that closed its pipe is about to end.
+        let timeout = if fds.len() < dump.children.len() { Duration::from_millis(1) } else { timeout };
+        // A signal ends the wait early, which does no harm.
+        let _ = poll(&mut fds, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));
+    }
+
     fn fork_dumps(&mut self) -> Result<Vec<Writer>> {
-        let count = self.work.graph.tasks.len();
-        let parts = self.settings.parse_threads.clamp(1, count.max(1));
+        let failed = |e: std::io::Error| fatal(DOMAIN, format!("Unable to start a process: {e}"));
+        let mut groups: IndexMap<(u16, u32), Vec<TaskId>> = IndexMap::new();
+        for (id, task) in self.work.graph.tasks.iter().enumerate() {
+            groups.entry((task.mc, task.recipe.0)).or_default().push(id as TaskId);
+        }
+        let next = Counter::new().map_err(failed)?;
+        let parts = self.settings.parse_threads.clamp(1, groups.len().max(1));
         let mut children = Vec::new();
-        for part in 0..parts {
-            let mut write = || (part..count).step_by(parts).try_for_each(|id| self.sigs.dump_sigtask(&self.work.graph, id as TaskId));
+        for _ in 0..parts {
+            let mut write = || {
+                while let Some((_, tasks)) = groups.get_index(next.take()) {
+                    tasks.iter().try_for_each(|id| self.sigs.dump_sigtask(&self.work.graph, *id))?;
+                }
+                Ok::<(), hz_graph::GraphError>(())
+            };
             if parts == 1 {
                 write()?;
                 return Ok(children);
             }
-            let failed = |e: std::io::Error| fatal(DOMAIN, format!("Unable to start a process: {e}"));
             let (reader, writer) = pipe().map_err(failed)?;
             // SAFETY: the process that runs builds has one thread, so the child is as good as it.
             match unsafe { libc::fork() } {

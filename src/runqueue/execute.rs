@@ -95,8 +95,11 @@ impl RunQueue {
     /// Looks for a set-scene task to run, from where the last look ended.
     fn next_scene(&mut self) -> Result<Next> {
         let from = self.scene_cursor;
-        let candidates: Vec<u32> = self.scene_ready.range(from..).chain(self.scene_ready.range(..from)).copied().collect();
-        for at in candidates {
+        // Not all at once: there may be tens of thousands, and the first one mostly is it.
+        let mut seen = None;
+        loop {
+            let Some(at) = self.scene_after(from, seen) else { return Ok(Next::Nothing) };
+            seen = Some(at);
             let id = self.sq.tids[at as usize];
             self.scene_cursor = at + 1;
             if self.has(id, Mark::SceneHardDeferred) || self.stamp_users.contains_key(&self.sq.stamps[at as usize]) {
@@ -150,7 +153,17 @@ impl RunQueue {
             }
             return Ok(Next::Run(id));
         }
-        Ok(Next::Nothing)
+    }
+
+    /// The set-scene number to look at after `seen` (None: the first), going round from `from`.
+    fn scene_after(&self, from: u32, seen: Option<u32>) -> Option<u32> {
+        let ready = &self.scene_ready;
+        match seen {
+            None => ready.range(from..).next().or_else(|| ready.range(..from).next()),
+            Some(at) if at >= from => ready.range(at + 1..).next().or_else(|| ready.range(..from).next()),
+            Some(at) => ready.range(at + 1..from).next(),
+        }
+        .copied()
     }
 
     /// Runs a set-scene task unless it turns out that it need not; true: decided without running.
@@ -189,10 +202,7 @@ impl RunQueue {
         let may = |queue: &RunQueue, id: TaskId| {
             !queue.has(id, Mark::Holdoff) && (queue.has(id, Mark::Covered) || queue.has(id, Mark::NotCovered))
         };
-        let candidates: Vec<TaskId> = self.sched.ready().filter(|id| may(self, *id)).collect();
-        if candidates.is_empty() {
-            return None;
-        }
+        let first = self.sched.ready().find(|id| may(self, *id))?;
         // One task may always run, or a busy machine would stop the build for good.
         let running = self.marks.count(Mark::Running) - self.marks.count(Mark::Complete);
         if self.stats.active > 0 && self.pressure.exceeded(running, self.settings.number_tasks) {
@@ -204,12 +214,28 @@ impl RunQueue {
                 *in_use.entry(self.work.taskname(*id)).or_default() += 1;
             }
         }
-        candidates.into_iter().find(|id| {
+        self.sched.ready().skip_while(|id| *id != first).filter(|id| may(self, *id)).find(|id| {
             let name = &**self.work.taskname(*id);
             let used = in_use.get(name).copied().unwrap_or(0);
             let full = used > 0 && self.settings.number_threads.get(name).is_some_and(|limit| used >= *limit);
             !full && self.base_stamp(*id).is_ok_and(|stamp| !self.stamp_users.contains_key(&stamp))
         })
+    }
+
+    /// Has the first of the tasks that come next made ready that is not; false: there is none.
+    pub(crate) fn prepare_next(&mut self) -> Result<bool> {
+        if self.options.setscene_only {
+            return Ok(false);
+        }
+        let wanted = |id: &TaskId| !self.has(*id, Mark::Holdoff) && self.has(*id, Mark::NotCovered) && !self.work.graph.has_flag(*id, "noexec");
+        let next: Vec<TaskId> = self.sched.ready().take(100).filter(wanted).take(self.settings.number_tasks).collect();
+        for id in next {
+            // One whose stamp is current will not run.
+            if !self.stamp_current(id, false, false)? && self.exec.prepare(&self.work, id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn base_stamp(&self, id: TaskId) -> Result<String> {
@@ -259,6 +285,7 @@ impl RunQueue {
         if dry_run {
             self.dry_exits.push_back(id);
         } else {
+            let leavings = self.sigs.leavings(&self.work.graph, id, setscene)?;
             let info = self.work.graph.info(id);
             let name = self.work.taskname(id);
             let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
@@ -273,6 +300,7 @@ impl RunQueue {
                 taskhash: self.work.hash[id as usize].clone(),
                 unihash: self.work.unihash[id as usize].clone(),
                 quieterrors: setscene,
+                leavings,
             };
             if let Err(message) = self.exec.start(&self.work, &spec) {
                 log(level::CRITICAL, DOMAIN, format!("Failed to spawn fakeroot worker to run {}: {message}", spec.tid));

@@ -44,6 +44,10 @@ pub trait Signatures {
     fn dump_sigs(&mut self, _graph: &TaskGraph, _options: &[String]) -> Result<()> {
         Ok(())
     }
+    /// What a task leaves when it has succeeded, if that can be told before it runs.
+    fn leavings(&mut self, _graph: &TaskGraph, _task: TaskId, _setscene: bool) -> Result<Option<Leavings>> {
+        Ok(None)
+    }
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {
         Ok(())
     }
@@ -51,6 +55,18 @@ pub trait Signatures {
         Ok(())
     }
 }
+
+/// What a task leaves when it has succeeded: its stamp (empty: none), what older ones match, and its
+/// signature file.
+#[derive(Clone, Debug)]
+pub struct Leavings {
+    pub stamp: String,
+    pub masks: Vec<String>,
+    pub signature: Option<SignatureFile>,
+}
+
+/// A signature file, but for what all tasks of its recipe have in common.
+pub type SignatureFile = hz_exec::signatures::PendingFile;
 
 /// A call of BB_HASHCHECK_FUNCTION.
 pub struct HashCheck<'a> {
@@ -115,6 +131,8 @@ pub struct TaskSpec {
     pub quieterrors: bool,
     /// Runs under the recipe's fakeroot environment.
     pub fakeroot: bool,
+    /// What it leaves, if it is known now; else its process finds out.
+    pub leavings: Option<Leavings>,
 }
 
 /// What the processes of tasks report.
@@ -133,6 +151,11 @@ pub enum ExecEvent {
 pub trait Executor {
     /// Starts a task. An error is that of the fakeroot environment and ends the build.
     fn start(&mut self, work: &Work, spec: &TaskSpec) -> Result<(), String>;
+    /// Makes ready what starting the task will need, if it is not; false: there was nothing to do. Called while
+    /// other tasks run and nothing else is to be done.
+    fn prepare(&mut self, _work: &Work, _task: TaskId) -> bool {
+        false
+    }
     /// What happened; waits for something up to `timeout` (zero: only looks).
     fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent>;
     /// Kills what runs and does not wait for it.

@@ -23,7 +23,7 @@ mod tests;
 mod work;
 
 pub use diskmon::{DiskAction, DiskMonitor};
-pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Options, Signatures, TaskSpec};
+pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Leavings, Options, Signatures, TaskSpec};
 pub use work::{TaskDep, Work};
 
 use hz_diagnostics::Str;
@@ -244,6 +244,15 @@ impl RunQueue {
 
     /// Waits up to `timeout` for a task's process to report, and takes in what it reports.
     pub fn wait(&mut self, timeout: Duration) -> Result<()> {
+        if self.state == State::DumpSigs {
+            self.dump_wait(timeout);
+            return Ok(());
+        }
+        // While tasks run, those that come next are made ready.
+        let idle = self.state == State::Running && self.dry_exits.is_empty() && !self.options.dry_run;
+        if idle && self.prepare_next()? {
+            return self.read_executor(Duration::ZERO);
+        }
         self.read_executor(if self.dry_exits.is_empty() { timeout } else { Duration::ZERO })
     }
 

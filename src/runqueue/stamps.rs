@@ -3,7 +3,7 @@
 use crate::{Result, RunQueue};
 use hz_events::{level, log};
 use hz_graph::{TaskId, fatal};
-use rustc_hash::FxHashMap;
+use hz_exec::stamps::Listings;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -108,7 +108,8 @@ impl RunQueue {
                 if masks.is_empty() {
                     continue;
                 }
-                let stamps = listings.stamps(&masks);
+                let stamps: Vec<String> =
+                    masks.iter().flat_map(|mask| listings.matching(mask)).map(|path| path.to_string_lossy().into_owned()).collect();
                 if stamps.is_empty() {
                     continue;
                 }
@@ -133,32 +134,6 @@ impl RunQueue {
             return Ok((true, false));
         }
         Ok((false, self.stamp_current(id, true, false)? || self.stamp_current(id, false, true)?))
-    }
-}
-
-/// Directories that were read once: thousands of tasks ask for the stamps of few recipes.
-#[derive(Default)]
-struct Listings(FxHashMap<String, Vec<String>>);
-
-impl Listings {
-    fn stamps(&mut self, masks: &[String]) -> Vec<String> {
-        let special = |text: &str| text.contains(['*', '?', '[']);
-        let mut found = Vec::new();
-        for mask in masks {
-            let (dir, name) = mask.rsplit_once('/').unwrap_or((".", mask));
-            if special(dir) {
-                found.extend(hz_exec::stamps::matching(&[mask]).into_iter().map(|path| path.to_string_lossy().into_owned()));
-                continue;
-            }
-            let Ok(pattern) = glob::Pattern::new(name) else { continue };
-            let names = self.0.entry(dir.to_owned()).or_insert_with(|| {
-                let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-                let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-                names.filter(|name| !name.contains("sigdata") && !name.contains("sigbasedata") && !name.ends_with(".taint") && !name.starts_with('.')).collect()
-            });
-            found.extend(names.iter().filter(|name| pattern.matches(name)).map(|name| format!("{dir}/{name}")));
-        }
-        found
     }
 }
 

@@ -673,6 +673,7 @@ fn depdata() {
         taskhash: "".into(),
         unihash: "".into(),
         quieterrors: false,
+        leavings: None,
         fakeroot: false,
     };
     let data = queue.work.taskdepdata(&spec(id, false));

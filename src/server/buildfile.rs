@@ -98,8 +98,7 @@ fn build_one(session: &mut Session, pattern: &str, told: bool) -> Result<()> {
     if let Some(reason) = &info.skipped {
         return fatal(format!("{name} was skipped: {reason}"));
     }
-    let signatures = crate::tasks::signatures(&info.basehashes, &info.siggen);
-    hz_exec::signatures::set(&name, signatures.into());
+    hz_exec::signatures::set_packed(&name, info.siggen.clone());
 
     // Nothing from outside of the recipe.
     info.task_deps.flags.shift_remove("depends");

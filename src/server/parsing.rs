@@ -188,8 +188,8 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     }
     dangling_appends(&recipes, &collectors)?;
     let known = std::sync::Mutex::new(cache);
-    hz_exec::signatures::set_source(Box::new(move |mcfn| {
-        known.lock().unwrap_or_else(|e| e.into_inner()).siggen(mcfn)
+    hz_exec::signatures::set_source(Box::new(move |mcfn, look| {
+        known.lock().unwrap_or_else(|e| e.into_inner()).siggen(mcfn, look)
     }));
     // Layers without a recipe are told of here, whatever the command.
     let mut priorities = IndexMap::new();

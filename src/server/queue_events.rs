@@ -31,8 +31,24 @@ fn describe(event: &Event) -> Option<(&str, Value)> {
     }
 }
 
+/// The event's class where class handlers find it.
+fn class_of(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::RunQueueTaskStarted { .. } => "bb.runqueue.runQueueTaskStarted",
+        Event::SceneQueueTaskStarted { .. } => "bb.runqueue.sceneQueueTaskStarted",
+        Event::RunQueueTaskCompleted { .. } => "bb.runqueue.runQueueTaskCompleted",
+        Event::SceneQueueTaskCompleted { .. } => "bb.runqueue.sceneQueueTaskCompleted",
+        Event::RunQueueTaskSkipped { .. } => "bb.runqueue.runQueueTaskSkipped",
+        _ => return None,
+    })
+}
+
 /// Fires the event at the class handlers that want it, with the store of the default multiconfig.
 pub fn fire(event: &Event, store: &DataStore) -> Result<(), RuntimeError> {
+    // Of these there are thousands, mostly for nobody.
+    if class_of(event).is_some_and(|class| !hz_python::runtime::has_handlers(class)) {
+        return Ok(());
+    }
     let Some((class, facts)) = describe(event) else { return Ok(()) };
     crate::bridge::python(|vm| {
         let d = hz_python::store::wrap(store, vm)?;
@@ -53,5 +69,6 @@ mod tests {
         let (class, facts) = describe(&event).unwrap();
         assert_eq!((class, facts["tid"].as_str(), facts["more"]["noexec"].as_bool()), ("runQueueTaskStarted", Some("a.bb:do_x"), Some(true)));
         assert!(!wanted(&Event::CommandCompleted));
+        assert_eq!(class_of(&event), Some(format!("bb.runqueue.{class}").as_str()));
     }
 }

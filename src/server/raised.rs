@@ -77,7 +77,7 @@ pub fn keep_signatures(variant: &Variant) -> Result<()> {
     };
     let quiet = SetInfo { ignore: true, ..SetInfo::default() };
     let hashes = found.basehashes.iter().map(|(task, hash)| (task.clone(), Value::Str(hash.clone()))).collect();
-    let siggen = crate::tasks::signatures(&found.basehashes, &found.siggen);
+    let siggen = hz_siggen::packed::with_interner(|tables| found.siggen.unpack(IndexMap::new(), tables));
     let values = siggen.varvals.iter().map(|(name, value)| (name.clone(), value.to_value())).collect();
     store.set_var("__siggen_basehashes", Value::Map(Arc::new(hashes)), &quiet)?;
     store.set_var("__siggen_gendeps", sets(&siggen.gendeps), &quiet)?;

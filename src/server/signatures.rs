@@ -6,7 +6,7 @@ use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
-use hz_runqueue::Signatures;
+use hz_runqueue::{Leavings, Signatures};
 use rustpython_vm::builtins::PyDictRef;
 use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
 
@@ -23,11 +23,15 @@ fn python<R>(f: impl FnOnce(&VirtualMachine) -> PyResult<R>) -> Result<R> {
 /// The generator and its datacaches.
 pub struct PythonSignatures {
     caches: Option<PyObjectRef>,
+    /// Unihashes that hold, by task id; the generator looks there first.
+    unihashes: Option<PyDictRef>,
+    /// Can it be told before a task runs what it leaves?
+    leavings: bool,
 }
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None }
+        PythonSignatures { caches: None, unihashes: None, leavings: false }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -40,6 +44,14 @@ impl PythonSignatures {
 
     fn caches(&self, vm: &VirtualMachine) -> PyObjectRef {
         self.caches.clone().unwrap_or_else(|| vm.ctx.none())
+    }
+
+    /// The task's unihash has to be asked for anew.
+    fn forget(&self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<()> {
+        match &self.unihashes {
+            Some(unihashes) => unihashes.pop_item(&*graph.task(task).tid, vm).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn dependencies(graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyObjectRef {
@@ -155,9 +167,10 @@ impl Signatures for PythonSignatures {
             }
             let caches: PyObjectRef = caches.into();
             Self::method(vm, "setup_datacache", vec![caches.clone()])?;
-            Ok(caches)
+            let known = call(vm, "bb.siggen", "_leavings_known", vec![])?.is_true(vm)?;
+            Ok((Some(caches), call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok(), known))
         })?;
-        self.caches = Some(caches);
+        (self.caches, self.unihashes, self.leavings) = caches;
         Ok(())
     }
 
@@ -200,6 +213,7 @@ impl Signatures for PythonSignatures {
 
     fn get_taskhash(&mut self, graph: &TaskGraph, task: TaskId) -> Result<Str> {
         python(|vm| {
+            self.forget(graph, task, vm)?;
             let args = vec![text(vm, &graph.task(task).tid), Self::dependencies(graph, task, vm), self.caches(vm)];
             Ok(Self::method(vm, "get_taskhash", args)?.str(vm)?.to_string().into())
         })
@@ -209,12 +223,23 @@ impl Signatures for PythonSignatures {
         python(|vm| {
             let list = texts(vm, tasks.iter().map(|t| &graph.task(*t).tid));
             let found = Self::method(vm, "get_unihashes", vec![list])?;
-            tasks.iter().map(|t| Ok(found.get_item(&*graph.task(*t).tid, vm)?.str(vm)?.to_string().into())).collect()
+            let unihash = |t: &TaskId| {
+                let tid = &*graph.task(*t).tid;
+                let unihash = found.get_item(tid, vm)?;
+                if let Some(unihashes) = &self.unihashes {
+                    unihashes.set_item(tid, unihash.clone(), vm)?;
+                }
+                Ok(unihash.str(vm)?.to_string().into())
+            };
+            tasks.iter().map(unihash).collect()
         })
     }
 
     fn set_unihash(&mut self, graph: &TaskGraph, task: TaskId, unihash: &str) -> Result<()> {
-        python(|vm| Self::method(vm, "set_unihash", vec![text(vm, &graph.task(task).tid), text(vm, unihash)]).map(drop))
+        python(|vm| {
+            self.forget(graph, task, vm)?;
+            Self::method(vm, "set_unihash", vec![text(vm, &graph.task(task).tid), text(vm, unihash)]).map(drop)
+        })
     }
 
     fn report_unihash_equiv(&mut self, graph: &TaskGraph, task: TaskId, taskhash: &str, wanted: &str, current: &str) -> Result<()> {
@@ -244,6 +269,32 @@ impl Signatures for PythonSignatures {
 
     fn dump_sigs(&mut self, _graph: &TaskGraph, options: &[String]) -> Result<()> {
         python(|vm| Self::method(vm, "dump_sigs", vec![self.caches(vm), texts(vm, options)]).map(drop))
+    }
+
+    fn leavings(&mut self, graph: &TaskGraph, task: TaskId, setscene: bool) -> Result<Option<Leavings>> {
+        if !self.leavings {
+            return Ok(None);
+        }
+        let name = &graph.task(task).name;
+        let (found, mut kept) = hz_exec::signatures::keeping(|| {
+            python(|vm| {
+                let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
+                let args = [&**graph.mcfn(task), &taskname, &graph.info(task).stamp].map(|t| text(vm, t));
+                let mut args = args.to_vec();
+                // What a set-scene task restores has its data already.
+                args.push(vm.ctx.new_bool(!setscene).into());
+                let found = call(vm, "bb.siggen", "_leavings", args)?;
+                if vm.is_none(&found) {
+                    return Ok(None);
+                }
+                let found: Vec<PyObjectRef> = vm.extract_elements_with(&found, Ok)?;
+                let [stamp, masks] = &found[..] else { return Err(vm.new_value_error("two values are needed")) };
+                let masks: Vec<PyObjectRef> = vm.extract_elements_with(masks, Ok)?;
+                let masks = masks.iter().map(|mask| Ok(mask.str(vm)?.to_string())).collect::<PyResult<_>>()?;
+                Ok(Some((stamp.str(vm)?.to_string(), masks)))
+            })
+        });
+        Ok(found?.map(|(stamp, masks)| Leavings { stamp, masks, signature: kept.pop() }))
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {

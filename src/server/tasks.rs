@@ -13,9 +13,12 @@ use hz_exec::spawn::{Report, Spawner};
 use hz_graph::{Result, TaskId};
 use hz_parse::{Configuration, FileCollector, Finalise, Signatures};
 use hz_python::Definition;
+use hz_python::utils::system::{self, Offline};
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Recipes as tasks see them: parsed once, when their first task starts; every task's process
@@ -25,6 +28,8 @@ pub struct Recipes {
     collectors: IndexMap<Str, FileCollector>,
     finalise: BaseHashes,
     parsed: FxHashMap<Str, (DataStore, Vec<Definition>)>,
+    /// Those it was tried for, successfully or not.
+    tried: FxHashSet<Str>,
 }
 
 /// Remembers a recipe's signatures for the signature files that its tasks write.
@@ -34,14 +39,9 @@ impl Finalise for Remembered<'_> {
     fn finalise(&self, mcfn: &str, store: &DataStore) -> hz_parse::Result<Signatures> {
         let found = self.0.finalise(mcfn, store)?;
         self.0.check_reparsed(mcfn, &found.basehashes, store)?;
-        hz_exec::signatures::set(mcfn, signatures(&found.basehashes, &found.siggen).into());
+        hz_exec::signatures::set_packed(mcfn, found.siggen.clone());
         Ok(found)
     }
-}
-
-/// What signature files show, from what parsing found in this process.
-pub fn signatures(basehashes: &IndexMap<Str, Str>, siggen: &hz_siggen::PackedSignatures) -> hz_siggen::RecipeSignatures {
-    hz_siggen::packed::with_interner(|tables| siggen.unpack(basehashes.clone(), tables))
 }
 
 impl Recipes {
@@ -57,11 +57,12 @@ impl Recipes {
             Some(parsed) => parsed.collectors.iter().map(|(mc, c)| (mc.clone(), c.copy())).collect(),
             None => IndexMap::new(),
         };
-        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default() })
+        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default(), tried: FxHashSet::default() })
     }
 
     fn get(&mut self, mcfn: &Str) -> Result<&(DataStore, Vec<Definition>), String> {
         if !self.parsed.contains_key(mcfn) {
+            self.tried.insert(mcfn.clone());
             let (_, _, mc) = hz_parse::realfn(mcfn);
             let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
             let (variant, definitions) = hz_python::record_definitions(|| {
@@ -75,12 +76,21 @@ impl Recipes {
 }
 
 /// Calls `bb.build` in the task's process.
-struct VmPython<'a>(&'a [Definition]);
+struct VmPython<'a> {
+    definitions: &'a [Definition],
+    offline: Option<&'a Offline>,
+}
 
 impl TaskPython for VmPython<'_> {
+    fn wants(&self, class: &str) -> bool {
+        hz_python::runtime::has_handlers(class)
+    }
+    fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool> {
+        Ok(self.offline.is_some_and(Offline::join) || system::disable_network(uid, gid)?)
+    }
     fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, RuntimeError> {
         // Another recipe may have been parsed since: its functions of the same names go.
-        hz_python::replay_definitions(self.0)?;
+        hz_python::replay_definitions(self.definitions)?;
         crate::bridge::python(|vm| {
             let d = hz_python::store::wrap(store, vm)?;
             call(vm, module, function, vec![d, text(vm, payload)])?.try_into_value::<i32>(vm)
@@ -96,6 +106,10 @@ pub struct Forker {
     running: FxHashMap<String, TaskId>,
     fakeroot_logs: FxHashMap<String, String>,
     default_umask: IndexMap<Str, Option<Str>>,
+    /// Where tasks without network go, once it is known whether there is such a place.
+    offline: Option<Option<Offline>>,
+    /// Is made in this process what each task would make for itself?
+    ready: bool,
     verbose: bool,
     debug: u8,
     dry_run: bool,
@@ -112,6 +126,8 @@ impl Forker {
             running: FxHashMap::default(),
             fakeroot_logs: FxHashMap::default(),
             default_umask: session.config.mcdata.iter().map(|(mc, s)| (mc.clone(), umask(s))).collect(),
+            offline: None,
+            ready: false,
             verbose: session.request.verbose,
             debug: session.request.debug,
             dry_run: session.request.dry_run,
@@ -134,14 +150,19 @@ impl Forker {
         }
         out
     }
-}
 
-impl Executor for Forker {
-    fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
         let info = work.graph.info(spec.task);
         let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
         let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
+        // SAFETY: plain system calls.
+        let offline = self.offline.get_or_insert_with(|| unsafe { Offline::new(libc::getuid(), libc::getgid()) }).as_ref();
         let (store, definitions) = self.recipes.get(&spec.mcfn)?;
+        hz_exec::run::prepare_functions(store, &spec.taskname);
+        if !std::mem::replace(&mut self.ready, true) {
+            // Without it tasks run just as well.
+            let _ = crate::bridge::python(|vm| call(vm, "bb.build", "before_tasks", vec![]).map(drop));
+        }
         let body = || {
             let entry = |dep: hz_runqueue::TaskDep| {
                 let data = TaskDepData {
@@ -157,13 +178,18 @@ impl Executor for Forker {
                 };
                 (dep.tid, data)
             };
+            let later = || work.taskdepdata(spec).into_iter().map(entry).collect::<BTreeMap<Str, TaskDepData>>();
+            let later: Box<dyn Fn() -> BTreeMap<Str, TaskDepData> + '_> = Box::new(later);
+            // SAFETY: this runs in the child, which ends with `body`: there the graph outlives all else, and
+            // there is one thread.
+            let later: Box<dyn Fn() -> BTreeMap<Str, TaskDepData> + Send + Sync> = unsafe { std::mem::transmute(later) };
             let task = TaskSpec {
                 mcfn: spec.mcfn.clone(),
                 task: spec.taskname.as_str().into(),
                 taskhash: spec.taskhash.clone(),
                 unihash: spec.unihash.clone(),
                 store: store.clone(),
-                taskdepdata: work.taskdepdata(spec).into_iter().map(entry).collect(),
+                taskdepdata: Arc::from(later),
                 variables: self.variables.clone(),
                 limited_deps: false,
                 dry_run: self.dry_run,
@@ -173,8 +199,9 @@ impl Executor for Forker {
                 fakerootnoenv: info.fakerootnoenv.clone(),
                 verbose_shell: self.verbose || self.debug > 0,
                 verbose_stdout: self.verbose,
+                leavings: spec.leavings.clone().map(|known| (known.stamp, known.masks, known.signature)),
             };
-            run_in_child(&task, &VmPython(definitions))
+            run_in_child(&task, &VmPython { definitions, offline })
         };
         hz_python::flush();
         self.spawner.spawn(&spec.tid, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;
@@ -183,6 +210,24 @@ impl Executor for Forker {
             self.fakeroot_logs.insert(spec.tid.to_string(), info.fakerootlogs.to_string());
         }
         Ok(())
+    }
+}
+
+impl Executor for Forker {
+    fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+        hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.fork(work, spec))
+    }
+
+    fn prepare(&mut self, work: &Work, task: TaskId) -> bool {
+        let mcfn = work.graph.mcfn(task);
+        if self.recipes.tried.contains(mcfn) {
+            return false;
+        }
+        // What is wrong with the recipe is told when its task starts.
+        if let Ok((store, _)) = self.recipes.get(mcfn) {
+            hz_exec::run::prepare_functions(store, work.taskname(task));
+        }
+        true
     }
 
     fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent> {

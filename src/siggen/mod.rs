@@ -3,7 +3,7 @@
 //!
 //! * [`deps`]: what each variable of a recipe depends on, and the base hash of its tasks.
 //! * [`packed`]: the same as numbers in shared tables. * [`hash`]: task hashes, and both hashes recomputed from a sigdata file.
-//! * [`sigdata`]: the files themselves. * [`compare`]: what differs between two of them.
+//! * [`sigdata`]: the files themselves; [`share`]: what the files of a recipe's tasks have in common. * [`compare`]: what differs between two of them.
 //! * [`checksum`]: checksums of local files, remembered between runs.
 
 pub mod checksum;
@@ -13,6 +13,7 @@ mod diff;
 pub mod hash;
 mod library;
 pub mod packed;
+pub mod share;
 pub mod sigdata;
 
 pub use checksum::FileChecksums;
@@ -22,6 +23,7 @@ pub use diff::{Change, by_runs};
 pub use hash::{TaskInputs, calc_basehash, calc_taskhash, task_hash};
 pub use library::LibrarySignatures;
 pub use packed::PackedSignatures;
+pub use share::Share;
 pub use sigdata::{SigData, SigdataError, VarVal};
 
 use hz_data::DataStore;

@@ -107,13 +107,13 @@ pub fn with_interner<R>(work: impl FnOnce(&mut Interner) -> R) -> R {
 
 /// Read access to tables, wherever they are.
 pub trait Tables {
-    fn text(&self, id: u32) -> Str;
+    fn text(&self, id: u32) -> &str;
     fn list(&self, id: u32) -> Vec<u32>;
 }
 
 impl Tables for Interner {
-    fn text(&self, id: u32) -> Str {
-        self.texts[id as usize].clone()
+    fn text(&self, id: u32) -> &str {
+        &self.texts[id as usize]
     }
     fn list(&self, id: u32) -> Vec<u32> {
         self.lists[id as usize].to_vec()
@@ -138,9 +138,9 @@ impl PackedSignatures {
     }
 
     /// With texts instead of numbers.
-    pub fn unpack(&self, basehashes: IndexMap<Str, Str>, tables: &impl Tables) -> RecipeSignatures {
+    pub fn unpack(&self, basehashes: IndexMap<Str, Str>, tables: &(impl Tables + ?Sized)) -> RecipeSignatures {
         let mut known: FxHashMap<u32, Str> = FxHashMap::default();
-        let mut text = |id: u32| known.entry(id).or_insert_with(|| tables.text(id)).clone();
+        let mut text = |id: u32| known.entry(id).or_insert_with(|| tables.text(id).into()).clone();
         let lists: FxHashMap<u32, Vec<u32>> = self.gendeps.iter().map(|(name, list)| (*name, tables.list(*list))).collect();
         let mut out = RecipeSignatures { basehashes, ..RecipeSignatures::default() };
         for (name, _) in &self.gendeps {
@@ -157,8 +157,8 @@ impl PackedSignatures {
         for (name, value) in &self.varvals {
             let value = match *value {
                 NONE => VarVal::None,
-                id if id & OTHER != 0 => serde_json::from_str(&tables.text(id & !OTHER)).unwrap_or(VarVal::None),
-                id => VarVal::Str(tables.text(id)),
+                id if id & OTHER != 0 => serde_json::from_str(tables.text(id & !OTHER)).unwrap_or(VarVal::None),
+                id => VarVal::Str(tables.text(id).into()),
             };
             out.varvals.insert(text(*name), value);
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ impl VarVal {
             VarVal::Other { text, .. } => Cow::Borrowed(text),
         }
     }
-    fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         match self {
             VarVal::None => out.push_str("null"),
             VarVal::Str(s) => write_text(out, s),
@@ -115,9 +115,26 @@ impl std::error::Error for SigdataError {}
 
 // -- writing
 
-fn write_text(out: &mut String, text: &str) {
+/// How hard the files are compressed: as hard as the zstd program does unasked.
+const LEVEL: i32 = 3;
+
+/// Is there anything in these bytes that JSON in ASCII writes in another way?
+fn is_special(byte: u8) -> bool {
+    !(b' '..=b'~').contains(&byte) || byte == b'"' || byte == b'\\'
+}
+
+pub(crate) fn write_text(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Whole blocks first, which the compiler looks at many bytes at a time.
+        let blocks = rest.as_bytes().chunks(32).take_while(|block| !block.iter().fold(false, |any, byte| any | is_special(*byte))).map(<[u8]>::len);
+        let mut plain: usize = blocks.sum();
+        plain += rest.as_bytes()[plain..].iter().take_while(|byte| !is_special(**byte)).count();
+        // What ends it is ASCII or the start of a character.
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { break };
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
@@ -126,32 +143,43 @@ fn write_text(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(c),
             c => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     out.push_str(&format!("\\u{unit:04x}"));
                 }
             }
         }
+        rest = &rest[c.len_utf8()..];
     }
     out.push('"');
 }
 
-fn write_list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
+fn write_list<T>(out: &mut String, items: impl IntoIterator<Item = T>, each: impl FnMut(&mut String, T)) {
     out.push('[');
+    write_list_items(out, items, each);
+    out.push(']');
+}
+
+fn write_list_items<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
     for (n, item) in items.into_iter().enumerate() {
         if n > 0 {
             out.push(',');
         }
         each(out, item);
     }
-    out.push(']');
 }
 
 fn write_map<'a, T: 'a>(
-    out: &mut String, items: impl IntoIterator<Item = (&'a Str, T)>, mut each: impl FnMut(&mut String, T),
+    out: &mut String, items: impl IntoIterator<Item = (&'a Str, T)>, each: impl FnMut(&mut String, T),
 ) {
     out.push('{');
+    write_items(out, items, each);
+    out.push('}');
+}
+
+fn write_items<'a, T: 'a>(
+    out: &mut String, items: impl IntoIterator<Item = (&'a Str, T)>, mut each: impl FnMut(&mut String, T),
+) {
     for (n, (key, item)) in items.into_iter().enumerate() {
         if n > 0 {
             out.push(',');
@@ -160,7 +188,6 @@ fn write_map<'a, T: 'a>(
         out.push(':');
         each(out, item);
     }
-    out.push('}');
 }
 
 fn write_set<'a>(out: &mut String, items: impl IntoIterator<Item = &'a Str>) {
@@ -189,7 +216,19 @@ impl SigData {
     /// The JSON text.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(64 * 1024);
-        let o = &mut out;
+        self.write_json(
+            &mut out,
+            |o| write_items(o, &self.gendeps, |o, deps| write_set(o, deps)),
+            |o| write_list_items(o, &self.taskdeps, |o, dep| write_text(o, dep)),
+            |o| write_items(o, &self.varvals, |o, value| value.write(o)),
+        );
+        out
+    }
+
+    /// The JSON text, with what is inside of `gendeps`, `taskdeps` and `varvals` written by others.
+    pub(crate) fn write_json(
+        &self, o: &mut String, gendeps: impl FnOnce(&mut String), taskdeps: impl FnOnce(&mut String), varvals: impl FnOnce(&mut String),
+    ) {
         o.push_str("{\"basehash\":");
         write_text(o, &self.basehash);
         o.push_str(",\"basehash_ignore_vars\":");
@@ -207,8 +246,9 @@ impl SigData {
                 o.push(']');
             });
         }
-        o.push_str(",\"gendeps\":");
-        write_map(o, &self.gendeps, |o, deps| write_set(o, deps));
+        o.push_str(",\"gendeps\":{");
+        gendeps(o);
+        o.push('}');
         if let Some(run) = &self.run {
             o.push_str(",\"runtaskdeps\":");
             write_list(o, &run.runtaskdeps, |o, dep| write_text(o, dep));
@@ -223,8 +263,9 @@ impl SigData {
             o.push_str(",\"task\":");
             write_text(o, task);
         }
-        o.push_str(",\"taskdeps\":");
-        write_set(o, &self.taskdeps);
+        o.push_str(",\"taskdeps\":{\"_set_object\":[");
+        taskdeps(o);
+        o.push_str("]}");
         if let Some(run) = &self.run {
             o.push_str(",\"taskhash\":");
             write_text(o, &run.taskhash);
@@ -238,24 +279,17 @@ impl SigData {
             o.push_str(",\"unihash\":");
             write_text(o, &run.unihash);
         }
-        o.push_str(",\"varvals\":");
-        write_map(o, &self.varvals, |o, value| value.write(o));
-        o.push('}');
-        out
+        o.push_str(",\"varvals\":{");
+        varvals(o);
+        o.push_str("}}");
     }
 
-    /// Writes the file beside `path` and renames it there, mode 0664; folders are made, mode 0775.
+    /// Writes the file, see [`write_file`].
     ///
     /// # Errors
     /// The folder or the file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        make_folders(folder)?;
-        let mut file = tempfile::Builder::new().prefix("sigtask.").tempfile_in(folder)?;
-        file.write_all(&zstd::encode_all(self.to_json().as_bytes(), 3)?)?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o664))?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
+        write_file(path, &self.to_json())
     }
 
     /// Reads a file; the names that fields had in old releases are known.
@@ -284,6 +318,52 @@ impl SigData {
     pub fn file_name(stampbase: &str, task: &str, with_taskhash: bool, hash: &str) -> String {
         format!("{stampbase}.{task}.{}.{hash}", if with_taskhash { "sigdata" } else { "sigbasedata" })
     }
+}
+
+thread_local! {
+    /// Making its state anew takes longer than most files.
+    static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> = const { std::cell::RefCell::new(None) };
+}
+
+fn compressed(json: &str) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(zstd::bulk::Compressor::new(LEVEL)?),
+        };
+        compressor.compress(json.as_bytes())
+    })
+}
+
+/// Writes a file with the JSON text compressed, beside `path`, and renames it there, mode 0664; folders are made,
+/// mode 0775. A file that holds the very same already only becomes as new: replacing a file makes some file
+/// systems wait for the disk.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn write_file(path: &Path, json: &str) -> io::Result<()> {
+    let bytes = compressed(json)?;
+    if renewed(path, &bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folders(folder)?;
+    let mut file = tempfile::Builder::new().prefix("sigtask.").tempfile_in(folder)?;
+    file.write_all(&bytes)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o664))?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Does the file have these bytes and mode, and could it be given the present time?
+fn renewed(path: &Path, bytes: &[u8]) -> bool {
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return false };
+    if !meta.is_file() || meta.len() != bytes.len() as u64 || meta.permissions().mode() & 0o777 != 0o664 {
+        return false;
+    }
+    let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).open(path) else { return false };
+    let mut held = Vec::with_capacity(bytes.len());
+    (&file).read_to_end(&mut held).is_ok_and(|_| held == bytes) && file.set_modified(std::time::SystemTime::now()).is_ok()
 }
 
 /// Makes missing folders group-writable whatever the umask says.

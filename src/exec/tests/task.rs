@@ -58,7 +58,7 @@ impl Fixture {
             taskhash: "t".repeat(64).into(),
             unihash: "u".repeat(64).into(),
             store,
-            taskdepdata: Default::default(),
+            taskdepdata: std::sync::Arc::new(Default::default),
             variables: vec![("BUILDNAME".into(), Value::str("now"))],
             limited_deps: false,
             dry_run: false,
@@ -68,6 +68,7 @@ impl Fixture {
             fakerootnoenv: "NOFAKE=yes".into(),
             verbose_shell: false,
             verbose_stdout: false,
+            leavings: None,
         };
         self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm)).unwrap();
         let mut events = Vec::new();
@@ -211,6 +212,40 @@ fn tasks() {
     let order = std::fs::read_to_string(t.join("log.task_order")).unwrap();
     let order: Vec<&str> = order.lines().map(|l| l.split(' ').nth(1).unwrap()).collect();
     assert_eq!(order, ["do_shell", "do_python", "do_fail", "do_pyfail", "do_fail", "do_empty"]);
+
+    // Which tasks' names a generator tells apart is read off its code, and nothing is claimed of code with effects.
+    let filters = "import bb\n\n\
+        def passed(siggen, fn, recipename, task, dep, depname, dataCaches):\n    \
+            # What it does not tell apart is one.\n    \
+            mc, _, name, depfn = bb.runqueue.split_tid_mcfn(dep)\n    \
+            if task == 'do_a':\n        \
+                return False\n    \
+            return name == 'do_b' or depname in siggen.names\n\n\n\
+        def good(self, fn, recipename, task, dep, depname, dataCaches=None):\n    \
+            return passed(self, fn, recipename, task, dep, depname, dataCaches)\n\n\
+        def logs(self, fn, recipename, task, dep, depname, dataCaches):\n    \
+            bb.note(recipename)\n    \
+            return True\n\n\
+        def writes(self, fn, recipename, task, dep, depname, dataCaches):\n    \
+            self.last = fn\n    \
+            return True\n\n\
+        def any_task(self, fn, recipename, task, dep, depname, dataCaches):\n    \
+            return task in self.tasks\n\n\
+        def any_dependency(self, fn, recipename, task, dep, depname, dataCaches):\n    \
+            return dep.endswith(':do_x')\n";
+    let file = dir.path().join("hz_filters.py");
+    std::fs::write(&file, filters).unwrap();
+    f.set("FILTERS", file.to_str().unwrap());
+    python(
+        "import bb._depfilter, bb.runqueue\n\
+         scope = {}\n\
+         exec(compile(open(d.getVar('FILTERS')).read(), d.getVar('FILTERS'), 'exec'), scope)\n\
+         told = bb._depfilter.names_told_apart\n\
+         assert told(scope['good']) == ({'do_a'}, {'do_b'}), told(scope['good'])\n\
+         for name in ('logs', 'writes', 'any_task', 'any_dependency'):\n    \
+             assert told(scope[name]) is None, name\n",
+        &f.store,
+    );
 
     // The unihash cache is the reference's: a pickle of [dict, version].
     python(

@@ -4,9 +4,11 @@
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, unshare};
 use nix::unistd::Pid;
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Asks for `signal` when the parent of this process ends.
 pub fn signal_on_parent_exit(signal: i32) -> io::Result<()> {
@@ -44,9 +46,63 @@ pub fn disable_network(uid: u32, gid: u32) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Brings up `lo` with 127.0.0.1/8 in the current network name space.
+/// A network name space without any interface that leads out, made once for all tasks of a build: each name
+/// space the kernel makes and takes down again costs more than all else that starts a task.
+pub struct Offline {
+    user: OwnedFd,
+    network: OwnedFd,
+}
+
+/// Is this process in a network name space that others are in as well?
+static SHARED: AtomicBool = AtomicBool::new(false);
+
+impl Offline {
+    /// Makes it, by way of a process of its own; None if the system does not permit it. Only for processes with
+    /// one thread.
+    pub fn new(uid: u32, gid: u32) -> Option<Offline> {
+        let (mut ready, mut tell_ready) = io::pipe().ok()?;
+        let (mut done, tell_done) = io::pipe().ok()?;
+        // SAFETY: one thread; the child makes system calls and ends.
+        match unsafe { libc::fork() } {
+            -1 => None,
+            0 => {
+                drop(tell_done);
+                if disable_network(uid, gid).unwrap_or(false) {
+                    let _ = tell_ready.write_all(b"x");
+                    // Until the other side has what it needs, or is gone.
+                    let _ = done.read(&mut [0]);
+                }
+                // SAFETY: ends the child without running what belongs to the parent.
+                unsafe { libc::_exit(0) }
+            }
+            pid => {
+                drop((done, tell_ready));
+                let made = ready.read_exact(&mut [0]).is_ok();
+                let open = |name: &str| std::fs::File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).ok();
+                let found = if made { open("user").zip(open("net")) } else { None };
+                drop(tell_done);
+                // SAFETY: a child of ours that nobody else waits for.
+                unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+                found.map(|(user, network)| Offline { user, network })
+            }
+        }
+    }
+
+    /// Moves this process there; false if that is not permitted.
+    pub fn join(&self) -> bool {
+        use nix::sched::setns;
+        let joined = setns(&self.user, CloneFlags::CLONE_NEWUSER).is_ok() && setns(&self.network, CloneFlags::CLONE_NEWNET).is_ok();
+        SHARED.store(joined, Ordering::Relaxed);
+        joined
+    }
+}
+
+/// Brings up `lo` with 127.0.0.1/8 in the current network name space; where others are in it as well, in a new one.
 pub fn enable_loopback() -> io::Result<()> {
     use std::os::fd::AsRawFd;
+    if SHARED.swap(false, Ordering::Relaxed) {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+    }
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
     let fd = socket.as_raw_fd();
     // SAFETY: `ifreq` is plain data; every request below reads or writes only that structure.
