@@ -279,7 +279,7 @@ fn definition(name: &str, body: &str) -> String {
 /// Compiles what [`call_function`] will run, for processes forked from this one. A text that does not compile is
 /// told of where it is run.
 pub fn prepare_function(name: &str, body: &str, file: &str, line: u32) {
-    crate::enter(|vm| drop(compile(vm, &definition(name, body), file, line, Mode::Exec)));
+    crate::enter(|vm| drop(compile(vm, &definition(name, body), file, line)));
 }
 
 /// Runs the metadata function `name` with body `body`, as a task does: defined from its text

@@ -20,6 +20,7 @@ fn metadata_runs() {
     let taken = || std::mem::take(&mut *logs.lock().unwrap());
     let dir = std::env::temp_dir().join(format!("hz-python-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("lib/own")).unwrap();
+    hz_python::start(hz_python::Options { pycache: Some(dir.join("cache")), ..Default::default() });
     let runtime = hz_python::shared();
     let store = DataStore::new(runtime.clone());
     let info = SetInfo { ignore: true, ..SetInfo::default() };
@@ -51,6 +52,22 @@ fn metadata_runs() {
     store.set_var("X", "value", &info).unwrap();
     store.set_var("Y", "${@own.a.f(d)}", &info).unwrap();
     assert_eq!(store.get("Y").unwrap().as_deref(), Some("value"));
+
+    // Another process that finds what this one kept: the module is run when something of it is named.
+    let eval = |expression: &str| runtime.eval_inline(&store, expression, None).unwrap().to_text().to_string();
+    let forget = "    import sys\n    for name in [n for n in sys.modules if n.split('.')[0] == 'own']:\n        del sys.modules[name]\n";
+    hz_python::call_python_function(&store, "do_forget", forget, "forget", 0).unwrap();
+    let again = runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "own").unwrap().find();
+    assert_eq!(format!("{again:?}"), format!("{found:?}"));
+    let state = "type(__import__('sys').modules['own.a']).__name__";
+    assert_eq!(eval(state), "_NotRunYet");
+    assert_eq!(eval("'helper' in dir(own.a) and own.a.f(d)"), "value");
+    assert_eq!(eval(state), "module");
+    // Not when it says something else than then.
+    std::fs::write(dir.join("lib/own/a.py"), format!("{source}\nX = 1\n")).unwrap();
+    hz_python::call_python_function(&store, "do_forget", forget, "forget", 0).unwrap();
+    runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "own").unwrap();
+    assert_eq!(eval(state), "module");
 
     // Functions of metadata: defined once, seen by expressions, errors told with their lines.
     let file = dir.join("x.bbclass");
