@@ -5,6 +5,7 @@
 //! that is mapped, not decoded, at the next start. Only the facts every command needs are turned
 //! into [`RecipeInfo`]; what sigdata files show of base hashes stays packed until asked for.
 
+mod encoded;
 mod files;
 mod packed;
 mod recipe;

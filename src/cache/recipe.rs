@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Facts of one recipe variant. Field by field what the reference caches ("Recipe facts cached" in
 /// the compatibility surface).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RecipeInfo {
     /// `[mc:NAME:][virtual:VARIANT:]PATH`.
     pub mcfn: Str,
@@ -56,13 +56,12 @@ pub struct RecipeInfo {
     pub basehashes: IndexMap<Str, Str>,
     /// What sigdata files show, as numbers of the process that parsed the recipe. Travels and is stored
     /// apart from the rest ([`crate::RecipeCache::siggen`]): it is large and rarely read.
-    #[rkyv(with = rkyv::with::Skip)]
     #[serde(skip)]
     pub siggen: PackedSignatures,
 }
 
 /// `_task_deps`: what flags say about tasks.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TaskDeps {
     pub tasks: Vec<Str>,
     /// task -> tasks of the same recipe that must run before (flag `deps`, expanded), known ones only.
