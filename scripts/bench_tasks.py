@@ -161,7 +161,12 @@ def install_probe(sides, work):
     write(os.path.join(work, "watch/sitecustomize.py"), WATCH)
     for side in sides:
         write(os.path.join(side.build, "classes/hz-bench-probe.bbclass"), PROBE_CLASS)
-        side.environment = {"PYTHONPATH": os.path.join(work, "watch"), "HZ_BENCH_WATCH": os.path.join(work, "watch/log")}
+        side.environment = {
+            "PYTHONPATH": os.path.join(work, "watch"),
+            "HZ_BENCH_WATCH": os.path.join(work, "watch/log"),
+            # The reference's server is another process, which has only what is let through.
+            "BB_ENV_PASSTHROUGH_ADDITIONS": "PYTHONPATH HZ_BENCH_WATCH",
+        }
         with open(os.path.join(side.build, "conf/local.conf"), "a") as f:
             f.write('\nINHERIT += "hz-bench-probe"\n')
 

@@ -734,7 +734,8 @@ def task_succeeded(d, payload):
     """Tells that the task succeeded, if class handlers want to know, and writes its stamp, if it has one."""
     spec = json.loads(payload)
     fn, task = spec["mcfn"], spec["task"]
-    bblogger.removeHandler(_running.errors)
+    if _running.errors in bblogger.handlers:
+        bblogger.removeHandler(_running.errors)
     try:
         if spec["event"]:
             bb.event.fire(TaskSucceeded(task, fn, spec["logfile"], d), d)

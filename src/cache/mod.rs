@@ -6,6 +6,7 @@
 //! into [`RecipeInfo`]; what sigdata files show of base hashes stays packed until asked for.
 
 mod base;
+mod encoded;
 mod files;
 mod packed;
 mod recipe;

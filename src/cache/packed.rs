@@ -1,6 +1,7 @@
 //! The form in which finished recipes travel between processes and lie on disk: texts and lists
 //! stand once in tables, everything else names them by number.
 
+use crate::encoded::encode;
 use crate::files::FileState;
 use crate::recipe::RecipeInfo;
 use crate::tables::Tables;
@@ -33,7 +34,8 @@ pub(crate) struct PackedFile {
     pub mc: String,
     pub path: String,
     pub appends: Vec<String>,
-    pub infos: Vec<RecipeInfo>,
+    /// What [`crate::encoded`] makes of the facts.
+    pub infos: Vec<Vec<u32>>,
     pub siggen: Vec<PackedSignatures>,
     /// File numbers.
     pub depends: Vec<u32>,
@@ -54,9 +56,10 @@ pub(crate) struct Packet {
 /// The parsing process's end.
 #[derive(Default)]
 pub struct Packer {
-    /// Texts and lists of this process's tables that were sent already.
+    /// Texts, lists and nodes of this process's tables that were sent already.
     texts: usize,
     lists: usize,
+    nodes: usize,
     /// Numbers of the files sent already.
     files: FxHashMap<String, u32>,
 }
@@ -69,12 +72,17 @@ impl Packer {
     /// One recipe file as bytes for [`crate::RecipeCache::absorb`]; packets of one packer must be
     /// absorbed in the order they were made.
     pub fn pack(&mut self, mut parsed: ParsedFile) -> Vec<u8> {
+        let nocache = parsed.infos.iter().any(|i| i.nocache);
         let siggen = parsed.infos.iter_mut().map(|info| std::mem::take(&mut info.siggen)).collect();
         let mut new = Tables::default();
-        with_interner(|known| {
+        let infos = with_interner(|known| {
+            let infos = parsed.infos.into_iter().map(|info| encode(info, known)).collect();
             known.texts()[self.texts..].iter().for_each(|text| new.texts.push(text.as_bytes()));
             known.lists()[self.lists..].iter().for_each(|list| new.lists.push(list));
-            (self.texts, self.lists) = (known.texts().len(), known.lists().len());
+            known.nodes()[self.nodes..].iter().for_each(|node| new.push_node(*node));
+            known.finish_round();
+            (self.texts, self.lists, self.nodes) = (known.texts().len(), known.lists().len(), known.nodes().len());
+            infos
         });
         let mut depends = Vec::with_capacity(parsed.depends.len());
         for path in parsed.depends {
@@ -84,14 +92,13 @@ impl Packer {
                 next
             }));
         }
-        let nocache = parsed.infos.iter().any(|i| i.nocache);
         let packet = Packet {
             new,
             file: PackedFile {
                 mc: parsed.mc,
                 path: parsed.path,
                 appends: parsed.appends,
-                infos: parsed.infos,
+                infos,
                 siggen,
                 depends,
                 nocache,

@@ -1,5 +1,6 @@
 //! What the rest of a build needs to know of one recipe (or one variant of it) once it is parsed.
 
+use crate::encoded::Head;
 use crate::store::Place;
 use hz_diagnostics::Str;
 use hz_siggen::PackedSignatures;
@@ -9,7 +10,7 @@ use std::sync::OnceLock;
 
 /// Facts of one recipe variant. Field by field what the reference caches ("Recipe facts cached" in
 /// the compatibility surface).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RecipeInfo {
     /// `[mc:NAME:][virtual:VARIANT:]PATH`.
     pub mcfn: Str,
@@ -58,13 +59,12 @@ pub struct RecipeInfo {
     pub basehashes: IndexMap<Str, Str>,
     /// What sigdata files show, as numbers of the process that parsed the recipe. Travels and is stored
     /// apart from the rest ([`crate::RecipeCache::siggen`]): it is large and rarely read.
-    #[rkyv(with = rkyv::with::Skip)]
     #[serde(skip)]
     pub siggen: PackedSignatures,
 }
 
 /// `_task_deps`: what flags say about tasks.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TaskDeps {
     pub tasks: Vec<Str>,
     /// task -> tasks of the same recipe that must run before (flag `deps`, expanded), known ones only.
@@ -89,15 +89,8 @@ pub struct Recipe {
 
 impl Recipe {
     pub(crate) fn at(place: Place) -> Recipe {
-        let info = place.info();
-        Recipe {
-            mcfn: info.mcfn.as_ref().into(),
-            pn: info.pn.as_ref().into(),
-            skipped: info.skipped.as_ref().map(|text| text.as_ref().into()),
-            stamp: info.stamp.as_ref().into(),
-            info: OnceLock::new(),
-            place: Some(place),
-        }
+        let Head { mcfn, pn, stamp, skipped } = place.head();
+        Recipe { mcfn, pn, skipped, stamp, info: OnceLock::new(), place: Some(place) }
     }
 }
 

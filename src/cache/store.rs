@@ -1,20 +1,22 @@
 //! The cache file: one archive, replaced as a whole.
 
 use crate::base::{Base, Changes, changes};
+use crate::encoded::{Head, decode, head, renumber};
 use crate::files::{Checker, FileState};
 use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
-use crate::recipe::{ArchivedRecipeInfo, Recipe, RecipeInfo};
-use crate::tables::{Numbering, Tables};
+use crate::recipe::{Recipe, RecipeInfo};
+use crate::tables::{Numbering, SharedTexts, Tables};
 use hz_data::ReadSet;
 use hz_diagnostics::Str;
 use hz_siggen::PackedSignatures;
-use rustc_hash::{FxHashMap, FxHashSet};
+use hz_siggen::packed::renumber_node;
 use hz_stored::{Kind, Stored};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Bumped whenever the archived types change.
-const KIND: &Kind = b"hz-recipes-00003";
+const KIND: &Kind = b"hz-recipes-00004";
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -32,17 +34,24 @@ struct Archive {
 }
 
 /// The file of an earlier run.
-#[derive(Debug)]
-pub(crate) struct Mapped(Stored);
+struct Mapped {
+    stored: Stored,
+    /// Texts of its tables.
+    texts: Mutex<SharedTexts>,
+}
 
 impl Mapped {
     fn open(path: &Path) -> Option<Mapped> {
-        Stored::open(path, KIND).map(Mapped)
+        Some(Mapped { stored: Stored::open(path, KIND)?, texts: Mutex::default() })
     }
 
     fn archive(&self) -> &ArchivedArchive {
         // SAFETY: these are the bytes this layout wrote, aligned to 16.
-        unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.0) }
+        unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.stored) }
+    }
+
+    fn texts(&self) -> MutexGuard<'_, SharedTexts> {
+        self.texts.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn file(&self, n: usize) -> Option<PackedFile> {
@@ -51,7 +60,7 @@ impl Mapped {
 }
 
 /// Where a recipe stands in a mapped file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Place {
     mapped: Arc<Mapped>,
     /// Number of the recipe file, of the variant.
@@ -59,13 +68,23 @@ pub(crate) struct Place {
     variant: usize,
 }
 
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Place({}, {})", self.file, self.variant)
+    }
+}
+
 impl Place {
-    pub fn info(&self) -> &ArchivedRecipeInfo {
-        &self.mapped.archive().files[self.file].infos[self.variant]
+    fn row(&self) -> impl Iterator<Item = u32> + '_ {
+        self.mapped.archive().files[self.file].infos[self.variant].iter().map(|n| n.to_native())
+    }
+    pub fn head(&self) -> Head {
+        let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
+        head(self.row(), |n| texts.get(n, || tables.text(n)))
     }
     pub fn read(&self) -> RecipeInfo {
-        // What was written of a valid value is one: nothing in it can fail to be read.
-        rkyv::deserialize::<RecipeInfo, rkyv::rancor::Error>(self.info()).unwrap_or_default()
+        let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
+        decode(&mut self.row(), &|n| texts.get(n, || tables.text(n)), |n, give| tables.list(n).for_each(give))
     }
 }
 
@@ -93,6 +112,8 @@ pub struct RecipeCache {
     /// What was parsed, with numbers of `numbering`.
     numbering: Numbering,
     fresh: Vec<PackedFile>,
+    /// Texts of `numbering`.
+    new_texts: SharedTexts,
     slots: FxHashMap<Str, Slot>,
     /// Numbers of each parsing process in ours.
     workers: FxHashMap<usize, Translation>,
@@ -103,6 +124,7 @@ pub struct RecipeCache {
 struct Translation {
     texts: Vec<u32>,
     lists: Vec<u32>,
+    nodes: Vec<u32>,
     files: Vec<u32>,
 }
 
@@ -132,6 +154,7 @@ impl RecipeCache {
             checker: Checker::default(),
             numbering: Numbering::default(),
             fresh: Vec::new(),
+            new_texts: SharedTexts::default(),
             slots: FxHashMap::default(),
             workers: FxHashMap::default(),
         }
@@ -184,7 +207,7 @@ impl RecipeCache {
         // `Packer::pack` of this very binary.
         let packet = unsafe { rkyv::access_unchecked::<<Packet as rkyv::Archive>::Archived>(&aligned) };
         let known = self.workers.entry(worker).or_default();
-        let (texts, lists) = packet.new.counts();
+        let (texts, lists, nodes) = packet.new.counts();
         for n in 0..texts {
             known.texts.push(self.numbering.text(packet.new.text(n)));
         }
@@ -194,10 +217,14 @@ impl RecipeCache {
             translated.extend(packet.new.list(n).map(|text| known.texts[text as usize]));
             known.lists.push(self.numbering.list(&translated));
         }
+        for n in 0..nodes {
+            let node = renumber_node(packet.new.node_at(n), |n| known.texts[n as usize], |n| known.lists[n as usize]);
+            known.nodes.push(self.numbering.node(node));
+        }
         let unreadable = |e: rkyv::rancor::Error| CacheError::Packet(e.to_string());
         let mut file = rkyv::deserialize::<PackedFile, _>(&packet.file).map_err(unreadable)?;
         for siggen in &mut file.siggen {
-            siggen.renumber(|n| known.texts[n as usize], |n| known.lists[n as usize]);
+            siggen.renumber(|n| known.texts[n as usize], |n| known.lists[n as usize], |n| known.nodes[n as usize]);
         }
         let states = rkyv::deserialize::<Vec<(String, FileState)>, _>(&packet.new.files).map_err(unreadable)?;
         known.files.extend(states.into_iter().map(|(path, state)| self.numbering.file(&path, state)));
@@ -205,7 +232,13 @@ impl RecipeCache {
             *n = known.files[*n as usize];
         }
         self.changed = true;
-        let recipes: Vec<Recipe> = file.infos.iter().cloned().map(Recipe::from).collect();
+        let mut recipes: Vec<Recipe> = Vec::with_capacity(file.infos.len());
+        for row in &mut file.infos {
+            renumber(row, |n| known.texts[n as usize], |n| known.lists[n as usize]);
+            let tables = &self.numbering.tables;
+            let text = |n: u32| self.new_texts.get(n, || tables.text(n));
+            recipes.push(decode(&mut row.iter().copied(), &text, |n, give| tables.lists.get(n).iter().copied().for_each(give)).into());
+        }
         for (at, recipe) in recipes.iter().enumerate() {
             self.slots.insert(recipe.mcfn.clone(), Slot::New(self.fresh.len(), at));
         }
@@ -233,26 +266,29 @@ impl RecipeCache {
         if !self.changed && self.untaken.is_empty() {
             return Ok(());
         }
-        let failed = |source: std::io::Error| CacheError::Write { path: self.path.clone(), source };
-        let archive = self.collect();
-        let body = rkyv::to_bytes::<rkyv::rancor::Error>(&archive).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
+        let path = self.path.clone();
+        let failed = |source: std::io::Error| CacheError::Write { path: path.clone(), source };
+        let body = self.body().map_err(|e| failed(std::io::Error::other(e.to_string())))?;
         hz_stored::write(&self.path, KIND, &body).map_err(failed)?;
         self.changed = false;
         Ok(())
     }
 
-    /// Everything that is known now, in one set of tables. What the mapped file holds keeps its numbers
-    /// as long as most of it still is in use; else only what is in use goes on, so that edits do not
-    /// let the file grow for ever.
-    fn collect(&self) -> Archive {
-        let mut files = Vec::new();
-        let fresh = self.fresh.clone();
+    /// Everything that is known now, in one set of tables, as it lies in the file. What the mapped file holds
+    /// keeps its numbers as long as most of it still is in use; else only what is in use goes on, so that edits
+    /// do not let the file grow for ever.
+    fn body(&mut self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
         let Some(old) = &self.old else {
-            files.extend(fresh);
-            return Archive { base: self.base.clone(), tables: self.numbering.tables.clone(), files };
+            // Lent for a moment rather than copied.
+            let tables = std::mem::take(&mut self.numbering.tables);
+            let archive = Archive { base: std::mem::take(&mut self.base), tables, files: std::mem::take(&mut self.fresh) };
+            let body = serialized(&archive);
+            (self.base, self.numbering.tables, self.fresh) = (archive.base, archive.tables, archive.files);
+            return body;
         };
         let kept: Vec<PackedFile> = self.kept.iter().filter_map(|n| old.file(*n)).collect();
         let tables = rkyv::deserialize::<Tables, rkyv::rancor::Error>(&old.archive().tables).unwrap_or_default();
+        let mut files = Vec::new();
         let mut into = if self.kept.len() * 2 > old.archive().files.len() && !crowded(&tables, &kept) {
             files.extend(kept);
             Numbering::new(tables)
@@ -261,51 +297,79 @@ impl RecipeCache {
             renumbered(kept, &tables, &mut into, &mut files);
             into
         };
-        renumbered(fresh, &self.numbering.tables, &mut into, &mut files);
+        renumbered(self.fresh.clone(), &self.numbering.tables, &mut into, &mut files);
         let mut base = self.base.clone();
         // What was read for the recipes that are kept counts on.
         let earlier = ReadSet::from_words(old.archive().base.common.iter().map(|word| word.to_native()));
         let mut common = ReadSet::from_words(base.common.iter().copied());
         common.join(&earlier);
         base.common = common.words().to_vec();
-        Archive { base, tables: into.tables, files }
+        serialized(&Archive { base, tables: into.tables, files })
     }
+}
+
+fn serialized(archive: &Archive) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
+    let rows = |file: &PackedFile| file.infos.iter().map(Vec::len).sum::<usize>() + file.siggen.iter().map(|s| s.nodes.len() + 2 * s.taskdeps.len()).sum::<usize>();
+    let size = archive.tables.bytes() + archive.files.iter().map(|file| 1024 + 8 * file.reads.len() + 4 * (rows(file) + file.depends.len())).sum::<usize>();
+    rkyv::api::high::to_bytes_in(archive, rkyv::util::AlignedVec::with_capacity(size))
 }
 
 /// Is more than half of the tables no longer named by anybody?
 fn crowded(tables: &Tables, files: &[PackedFile]) -> bool {
-    let mut named: FxHashSet<u32> = FxHashSet::default();
-    for (_, list) in files.iter().flat_map(|f| &f.siggen).flat_map(|s| &s.gendeps) {
-        named.insert(*list);
+    let named: FxHashSet<u32> = files.iter().flat_map(|f| &f.siggen).flat_map(|s| s.nodes.iter().copied()).collect();
+    named.len() * 2 < tables.nodes.len() / 3
+}
+
+/// Numbers of some tables in others, found out one by one.
+struct Move<'a> {
+    from: &'a Tables,
+    into: &'a mut Numbering,
+    texts: FxHashMap<u32, u32>,
+    lists: FxHashMap<u32, u32>,
+    nodes: FxHashMap<u32, u32>,
+}
+
+impl Move<'_> {
+    fn text(&mut self, n: u32) -> u32 {
+        *self.texts.entry(n).or_insert_with(|| self.into.text(self.from.text(n)))
     }
-    named.len() * 2 < tables.lists.len()
+    fn list(&mut self, n: u32) -> u32 {
+        if let Some(known) = self.lists.get(&n) {
+            return *known;
+        }
+        let list: Vec<u32> = self.from.lists.get(n).iter().map(|n| self.text(*n)).collect();
+        let new = self.into.list(&list);
+        self.lists.insert(n, new);
+        new
+    }
+    fn node(&mut self, n: u32) -> u32 {
+        if let Some(known) = self.nodes.get(&n) {
+            return *known;
+        }
+        let node = self.from.node_at(n);
+        let cell = std::cell::RefCell::new(&mut *self);
+        let node = renumber_node(node, |n| cell.borrow_mut().text(n), |n| cell.borrow_mut().list(n));
+        let new = self.into.node(node);
+        self.nodes.insert(n, new);
+        new
+    }
 }
 
 /// Moves recipe files from one set of tables to another.
 fn renumbered(mut from: Vec<PackedFile>, tables: &Tables, into: &mut Numbering, files: &mut Vec<PackedFile>) {
-    let mut texts: FxHashMap<u32, u32> = FxHashMap::default();
-    let mut lists: FxHashMap<u32, u32> = FxHashMap::default();
+    let moving = Move { from: tables, into, texts: FxHashMap::default(), lists: FxHashMap::default(), nodes: FxHashMap::default() };
+    let moving = std::cell::RefCell::new(moving);
+    let (text, list) = (|n| moving.borrow_mut().text(n), |n| moving.borrow_mut().list(n));
     for file in &mut from {
         for siggen in &mut file.siggen {
-            let cell = std::cell::RefCell::new((&mut *into, &mut texts));
-            let text = |n: u32| {
-                let (into, texts) = &mut *cell.borrow_mut();
-                *texts.entry(n).or_insert_with(|| into.text(tables.text(n)))
-            };
-            let lists = std::cell::RefCell::new(&mut lists);
-            siggen.renumber(text, |n| {
-                if let Some(known) = lists.borrow().get(&n) {
-                    return *known;
-                }
-                let list: Vec<u32> = tables.lists.get(n).iter().map(|n| text(*n)).collect();
-                let new = cell.borrow_mut().0.list(&list);
-                lists.borrow_mut().insert(n, new);
-                new
-            });
+            siggen.renumber(text, list, |n| moving.borrow_mut().node(n));
+        }
+        for row in &mut file.infos {
+            renumber(row, text, list);
         }
         for n in &mut file.depends {
             let (path, state) = &tables.files[*n as usize];
-            *n = into.file(path, state.clone());
+            *n = moving.borrow_mut().into.file(path, state.clone());
         }
     }
     files.append(&mut from);
@@ -410,7 +474,7 @@ mod tests {
     #[test]
     fn another_configuration_spares_what_did_not_read_what_changed() {
         let store = |text: &str| {
-            let d = hz_data::DataStore::new(Arc::new(Nothing));
+            let d = hz_data::DataStore::new(hz_data::without_python());
             for line in text.split_whitespace() {
                 let (name, value) = line.split_once('=').unwrap();
                 d.set_var(name, value, &hz_data::SetInfo::default()).unwrap();

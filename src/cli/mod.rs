@@ -8,6 +8,8 @@ mod selftest;
 mod shallow;
 mod sigtools;
 
+pub use hz_server::at_helper_start;
+
 use std::ffi::OsString;
 use std::path::Path;
 

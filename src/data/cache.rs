@@ -223,7 +223,9 @@ impl Cache {
         if let Some(entry) = self.own.get(&hash)
             && &*entry.name == name
         {
-            let fresh = entry.generation == self.generation || self.is_fresh(entry, entry.generation);
+            // Used means that it was fresh then.
+            let now = self.generation;
+            let fresh = entry.generation == now || entry.used.load(Relaxed) == now || self.is_fresh(entry, entry.generation);
             if !fresh || self.blocked(entry) {
                 return None;
             }

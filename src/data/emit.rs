@@ -142,7 +142,7 @@ pub fn emit_env(out: &mut dyn Write, d: &DataStore, all: bool) -> Result<()> {
 /// Names with a true `export` and no true `unexport` flag.
 pub fn exported_keys(d: &DataStore) -> Result<Vec<Str>> {
     let mut exported = Vec::new();
-    for name in d.keys()? {
+    for name in d.keys_with_flag_or_default("export")? {
         if !name.starts_with("__") && d.flag_is_true(&name, "export")? && !d.flag_is_true(&name, "unexport")? {
             exported.push(name);
         }

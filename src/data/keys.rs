@@ -48,6 +48,12 @@ impl DataStore {
         self.locked(|ctx| ctx.names(|_, var| var.flag(flag).is_some()))
     }
 
+    /// The same with flags that only have a default value.
+    pub fn keys_with_flag_or_default(&self, flag: &str) -> Result<Vec<Str>> {
+        let default = format!("_defaultval_flag_{flag}");
+        self.locked(|ctx| ctx.names(|_, var| var.flag(flag).is_some() || var.flag(&default).is_some()))
+    }
+
     /// The names written in this very store since it was made or copied.
     pub fn local_keys(&self) -> Vec<Str> {
         self.locked(|ctx| {

@@ -30,7 +30,7 @@ pub use depth::{Level, TOO_DEEP};
 pub use error::{DataError, Result, type_name};
 pub use expand::Refs;
 
-pub use runtime::{ClassEvent, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError};
+pub use runtime::{ClassEvent, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError, without_python};
 pub use keys::Fingerprint;
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use read::Flags;

@@ -729,6 +729,16 @@ impl DataStore {
         })
     }
 
+    /// Changes with every write.
+    pub fn generation(&self) -> u64 {
+        self.locked(|ctx| ctx.st.borrow().cache.generation())
+    }
+
+    /// Is any variable filtered?
+    pub fn has_filters(&self) -> bool {
+        self.locked(|ctx| !ctx.st.borrow().filters.is_empty())
+    }
+
     /// Was any override variant of the name ever set?
     pub fn has_overrides(&self, name: &str) -> bool {
         self.locked(|ctx| ctx.st.borrow().vars.get(hash_name(name), name).is_some_and(|var| var.variants.is_some()))
@@ -754,6 +764,44 @@ impl Flags {
             return Some(value);
         }
         stored_flag(var, flag)
+    }
+
+    /// Is there a record of the variable, and is it the very one that the other looked at?
+    pub fn same_record(&self, other: &Flags) -> bool {
+        match (&self.var, &other.var) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// The flags as they are stored, and those that were expanded.
+    pub fn stored(&self) -> &[(Str, Value)] {
+        self.var.as_ref().map_or(&[], |var| &var.flags)
+    }
+    pub fn expanded(&self) -> &[(&'static str, Value)] {
+        &self.expanded
+    }
+    /// Are there weak defaults among the flags?
+    pub fn has_weak(&self) -> bool {
+        self.stored().iter().any(|(flag, _)| flag.starts_with(WEAK_FLAG))
+    }
+
+    /// The raw value of the variable, where nothing but its record decides that: no override variants, no
+    /// operations, no methods of metadata's own.
+    pub fn own_value(&self) -> Option<Option<&Value>> {
+        if Method::GetVar.asks() || Method::GetVarFlag.asks() {
+            return None;
+        }
+        match &self.var {
+            None => Some(None),
+            Some(var) if var.variants.is_some() || var.has_operations() => None,
+            Some(var) => Some(some(var.content.as_ref().or(var.weak.as_ref()))),
+        }
+    }
+    /// As [`Self::own_value`], where there is nothing to expand in it either.
+    pub fn plain_value(&self) -> Option<Option<&Value>> {
+        if self.var.as_ref().is_some_and(|var| var.dollar) { None } else { self.own_value() }
     }
 
     /// The names of the flags, those left out that are the store's own.
@@ -789,7 +837,8 @@ impl DataStore {
                 st.vars.get(hash, name).cloned()
             };
             let mut expanded = Vec::new();
-            if let Some(var) = var.as_ref().filter(|var| !var.flags.is_empty()) {
+            let expands = |var: &&Arc<Var>| var.flags.iter().any(|(_, value)| matches!(value, Value::Str(text) if text::has_expansion(text)));
+            if let Some(var) = var.as_ref().filter(expands) {
                 for flag in expand {
                     if let Some(Value::Str(source)) = stored_flag(var, flag)
                         && text::has_expansion(source)

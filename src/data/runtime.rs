@@ -164,3 +164,44 @@ pub trait Runtime: Send + Sync {
     /// logging with BitBake's additions (DEBUG 10, NOTE 20, PLAIN 21, WARNING 30, ERROR 40).
     fn log(&self, level: u32, domain: &str, message: &str);
 }
+
+/// A runtime for stores whose values hold no Python: expressions give nothing, functions are not run, nothing is
+/// told. For the tests of those who know stores and no Python.
+pub fn without_python() -> std::sync::Arc<dyn Runtime> {
+    std::sync::Arc::new(WithoutPython)
+}
+
+struct WithoutPython;
+impl Runtime for WithoutPython {
+    fn eval_inline(&self, _: &DataStore, _: &str, _: Option<&str>) -> Result<Value, RuntimeError> {
+        Ok(Value::None)
+    }
+    fn apply_filter(&self, _: &DataStore, _: &str, v: &str, _: &str) -> Result<Value, RuntimeError> {
+        Ok(v.into())
+    }
+    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn register_handler(
+        &self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32,
+    ) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
+        Box::new(())
+    }
+    fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
+    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
+        Ok(Vec::new().into())
+    }
+    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+    fn log(&self, _: u32, _: &str, _: &str) {}
+}

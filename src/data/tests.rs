@@ -344,6 +344,28 @@ fn deletes_and_renames() {
 }
 
 #[test]
+fn exported_names_have_the_flag_or_its_default() {
+    let (d, _) = logged();
+    for name in ["A", "B", "C", "__D"] {
+        d.set_var(name, "x", &file()).unwrap();
+    }
+    d.set_flag("A", "export", "1", &file()).unwrap();
+    d.set_flag("B", "_defaultval_flag_export", "1", &file()).unwrap();
+    d.set_flag("C", "export", "", &file()).unwrap();
+    d.set_flag("__D", "export", "1", &file()).unwrap();
+    let sorted = |d: &DataStore| {
+        let mut names = crate::emit::exported_keys(d).unwrap();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(sorted(&d), "A B");
+    let copy = d.create_copy();
+    copy.set_flag("A", "unexport", "1", &file()).unwrap();
+    copy.set_flag("C", "export", "1", &file()).unwrap();
+    assert_eq!((sorted(&copy).as_str(), sorted(&d).as_str()), ("B C", "A B"));
+}
+
+#[test]
 fn expand_keys_tells_of_clashes() {
     let (d, fake) = logged();
     for (name, value) in [("P", "x"), ("A${P}", "new"), ("Ax", "old")] {

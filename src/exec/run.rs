@@ -455,23 +455,28 @@ impl<'a> Run<'a> {
             emit(Event::TaskSucceeded(self.info("Succeeded")?));
         }
         let is_set = |name: &str| Ok::<_, Failure>(flag(store, task, name)?.is_some_and(|value| value.is_true()));
-        let mut stamp = !is_set("nostamp")? && !is_set("selfstamp")?;
-        if stamp
-            && !handlers
-            && let Some((path, masks, signature)) = self.spec.leavings.as_ref().filter(|_| !crate::signatures::changed())
-        {
-            stamp = false;
-            if !path.is_empty() {
-                crate::stamps::make(Path::new(path), masks).map_err(|e| os_error(&e, Path::new(path)))?;
-            }
-            if let Some(signature) = signature {
-                signature.write().map_err(|e| os_error(&e, Path::new(&signature.path)))?;
+        let stamp = !is_set("nostamp")? && !is_set("selfstamp")?;
+        let known = self.spec.leavings.as_ref().filter(|_| stamp);
+        let Some((path, masks, signature)) = known else {
+            return if handlers || stamp { self.call("task_succeeded", json!({ "event": handlers, "stamp": stamp })) } else { Ok(0) };
+        };
+        if handlers {
+            let code = self.call("task_succeeded", json!({ "event": true, "stamp": false }))?;
+            if code != 0 {
+                return Ok(code);
             }
         }
-        if !handlers && !stamp {
-            return Ok(0);
+        // Metadata's Python may have given the task another hash.
+        if crate::signatures::changed() {
+            return self.call("task_succeeded", json!({ "event": false, "stamp": true }));
         }
-        self.call("task_succeeded", json!({ "event": handlers, "stamp": stamp }))
+        if !path.is_empty() {
+            crate::stamps::make(Path::new(path), masks).map_err(|e| os_error(&e, Path::new(path)))?;
+        }
+        if let Some(signature) = signature {
+            signature.write().map_err(|e| os_error(&e, Path::new(&signature.path)))?;
+        }
+        Ok(0)
     }
 
     fn fail(&self, failure: Failure) -> Result<i32> {

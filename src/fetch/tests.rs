@@ -6,46 +6,10 @@ use hz_data::{DataStore, SetInfo};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-
-struct Quiet;
-impl hz_data::Runtime for Quiet {
-    fn eval_inline(&self, _: &DataStore, _: &str, _: Option<&str>) -> Result<hz_data::Value, hz_data::RuntimeError> {
-        Ok(hz_data::Value::None)
-    }
-    fn apply_filter(&self, _: &DataStore, _: &str, v: &str, _: &str) -> Result<hz_data::Value, hz_data::RuntimeError> {
-        Ok(v.into())
-    }
-    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), hz_data::RuntimeError> {
-        Ok(())
-    }
-    fn run_anonymous(&self, _: &DataStore, _: &[std::sync::Arc<str>]) -> Result<(), hz_data::RuntimeError> {
-        Ok(())
-    }
-    fn fire(&self, _: &DataStore, _: hz_data::ClassEvent<'_>) -> Result<(), hz_data::RuntimeError> {
-        Ok(())
-    }
-    fn register_handler(
-        &self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32,
-    ) -> Result<(), hz_data::RuntimeError> {
-        Ok(())
-    }
-    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<hz_data::LibFunctions, hz_data::RuntimeError> {
-        Ok(Vec::new().into())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), hz_data::RuntimeError> {
-        Ok(())
-    }
-    fn log(&self, _: u32, _: &str, _: &str) {}
-}
 
 /// A store without Python.
 pub fn store() -> DataStore {
-    DataStore::new(Arc::new(Quiet))
+    DataStore::new(hz_data::without_python())
 }
 
 struct Scene {

@@ -62,6 +62,8 @@ enum Node {
 enum PathPart {
     Base,
     Dir,
+    /// All of it, normalized.
+    Normal,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -219,6 +221,7 @@ fn call_node(call: &ast::ExprCall) -> Option<Node> {
             }
             "os.path.basename" if args.len() == 1 => return Some(Node::Path(PathPart::Base, boxed(&args[0])?)),
             "os.path.dirname" if args.len() == 1 => return Some(Node::Path(PathPart::Dir, boxed(&args[0])?)),
+            "os.path.normpath" if args.len() == 1 => return Some(Node::Path(PathPart::Normal, boxed(&args[0])?)),
             "int" if args.len() == 1 => return Some(Node::Int(boxed(&args[0])?)),
             "str" if args.len() == 1 => return Some(Node::Text(boxed(&args[0])?)),
             "len" if args.len() == 1 => return Some(Node::Len(boxed(&args[0])?)),
@@ -475,6 +478,7 @@ impl Node {
                         let bare = head.trim_end_matches('/');
                         Plain::text(if bare.is_empty() { head } else { bare })
                     }
+                    PathPart::Normal => Plain::Str(normal_path(path).into()),
                 }
             }
             Node::Or(parts) => {
@@ -603,6 +607,28 @@ impl Node {
             Node::Bool(value) => Plain::Bool(value.eval(store)?.truth()),
         })
     }
+}
+
+/// `os.path.normpath`: two slashes in front, and no more, mean something of their own.
+fn normal_path(path: &str) -> String {
+    let slashes = path.bytes().take_while(|byte| *byte == b'/').count();
+    let root = match slashes {
+        0 => "",
+        2 => "//",
+        _ => "/",
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match parts.last() {
+            _ if part != ".." => parts.push(part),
+            None if root.is_empty() => parts.push(part),
+            Some(&"..") => parts.push(part),
+            None => {}
+            Some(_) => drop(parts.pop()),
+        }
+    }
+    let path = format!("{root}{}", parts.join("/"));
+    if path.is_empty() { ".".into() } else { path }
 }
 
 fn position(index: i64, length: usize) -> Option<usize> {

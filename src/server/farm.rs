@@ -6,7 +6,7 @@
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a helper sends.
@@ -48,6 +48,13 @@ impl Outlet {
     }
 }
 
+static AT_START: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+
+/// What every helper does first. The first call counts.
+pub fn at_helper_start(work: fn()) {
+    let _ = AT_START.set(work);
+}
+
 struct Helper {
     pid: nix::unistd::Pid,
     pipe: File,
@@ -61,7 +68,12 @@ pub struct Farm {
     helpers: Vec<Option<Helper>>,
     counter: *const AtomicUsize,
     total: usize,
+    /// Room for what is read at once.
+    chunk: Vec<u8>,
 }
+
+/// What a pipe may hold, so that helpers seldom wait for us: as much as everybody may ask for.
+const PIPE: i32 = 1 << 20;
 
 /// One counter in memory that forked processes share; unmapped with the process.
 fn shared_counter() -> io::Result<*const AtomicUsize> {
@@ -92,7 +104,7 @@ impl Farm {
         rest: impl Fn(S) -> Vec<u8>,
     ) -> io::Result<Farm> {
         let counter = shared_counter()?;
-        let mut farm = Farm { helpers: Vec::new(), counter, total };
+        let mut farm = Farm { helpers: Vec::new(), counter, total, chunk: vec![0; 1 << 18] };
         for n in 0..workers.min(total).max(1) {
             let (read, write) = nix::unistd::pipe()?;
             let pid = fork()?;
@@ -108,6 +120,9 @@ impl Farm {
             drop(write);
             // SAFETY: the descriptor is ours and goes nowhere else.
             let pipe = unsafe { File::from_raw_fd(read.into_raw_fd()) };
+            // A small pipe does, too.
+            // SAFETY: a plain call on a descriptor of ours.
+            unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE) };
             farm.helpers.push(Some(Helper {
                 pid: nix::unistd::Pid::from_raw(pid),
                 pipe,
@@ -131,6 +146,9 @@ impl Farm {
         // SAFETY: plain call: a helper never outlives the process it helps.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         crate::signals::ignore_in_child();
+        if let Some(work) = AT_START.get() {
+            work();
+        }
         // SAFETY: the page lives as long as the process.
         let counter = unsafe { &*counter };
         let mut state = make(n, &outlet);
@@ -176,9 +194,8 @@ impl Farm {
         let mut out = Vec::new();
         for (n, _) in live.into_iter().zip(ready).filter(|(_, ready)| *ready) {
             let Some(helper) = &mut self.helpers[n] else { continue };
-            let mut chunk = vec![0u8; 1 << 16];
-            let got = helper.pipe.read(&mut chunk).unwrap_or(0);
-            helper.buffer.extend_from_slice(&chunk[..got]);
+            let got = helper.pipe.read(&mut self.chunk).unwrap_or(0);
+            helper.buffer.extend_from_slice(&self.chunk[..got]);
             let mut from = 0;
             while helper.buffer.len() - from >= 17 {
                 let head = &helper.buffer[from..from + 17];

@@ -26,6 +26,7 @@ mod sigtools;
 mod tasks;
 
 pub use environment::Selection;
+pub use farm::at_helper_start;
 pub use hashserv::hashserv_child;
 pub use program::{hand_logs_to_python, run_command, run_script};
 pub use session::{environments, lock_holder, run};

@@ -226,6 +226,8 @@ impl Executor for Forker {
         // What is wrong with the recipe is told when its task starts.
         if let Ok((store, _)) = self.recipes.get(mcfn) {
             hz_exec::run::prepare_functions(store, work.taskname(task));
+            // Its environment, whose values the store keeps for as long as they hold.
+            let _ = hz_data::emit::exported_vars(store);
         }
         true
     }

@@ -6,6 +6,7 @@ use hz_diagnostics::Str;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One library function, `namespace.module.function`.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct LibraryEntry {
 /// Every library function of a configuration.
 #[derive(Debug, Default)]
 pub struct LibrarySignatures {
+    /// Tells these from others; 0: there are none.
+    pub(crate) id: u64,
     pub(crate) functions: FxHashMap<Str, LibraryEntry>,
 }
 
@@ -84,6 +87,7 @@ impl LibrarySignatures {
                 },
             );
         }
-        Ok(LibrarySignatures { functions: known })
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Ok(LibrarySignatures { id: NEXT.fetch_add(1, Ordering::Relaxed), functions: known })
     }
 }

@@ -2,6 +2,7 @@
 //! explains it come from one walk.
 //!
 //! * [`deps`]: what each variable of a recipe depends on, and the base hash of its tasks.
+//!   [`walk`] is how, [`memo`] what it keeps from one recipe to the next.
 //! * [`packed`]: the same as numbers in shared tables. * [`hash`]: task hashes, and both hashes recomputed from a sigdata file.
 //! * [`sigdata`]: the files themselves; [`share`]: what the files of a recipe's tasks have in common. * [`compare`]: what differs between two of them.
 //! * [`checksum`]: checksums of local files, remembered between runs.
@@ -12,9 +13,11 @@ pub mod deps;
 mod diff;
 pub mod hash;
 mod library;
+mod memo;
 pub mod packed;
 pub mod share;
 pub mod sigdata;
+mod walk;
 
 pub use checksum::FileChecksums;
 pub use compare::{Colors, compare_sigfiles, dump_sigfile};

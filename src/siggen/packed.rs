@@ -13,28 +13,46 @@ use std::sync::Arc;
 pub const NONE: u32 = u32::MAX;
 /// Marks the number of a text that is the JSON of a value which is no plain text.
 pub const OTHER: u32 = 1 << 31;
+/// In place of a list or a value: nothing is said about it (a generator of somebody's own may say more of
+/// one than of the other).
+pub const UNSAID: u32 = u32::MAX - 1;
+
+/// What is said of one name: the name, the list of the names it depends on (sorted as texts), its value
+/// (a text, NONE, or, with OTHER set, the JSON of another kind of value).
+pub type Node = [u32; 3];
 
 /// The signatures of one recipe.
 #[derive(Clone, Debug, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct PackedSignatures {
-    /// Pairs: name, list of the names it depends on. Both sorted by the names.
-    pub gendeps: Vec<(u32, u32)>,
-    /// Pairs: name, and text, NONE, or (with OTHER set) the JSON of another kind of value.
-    pub varvals: Vec<(u32, u32)>,
-    /// Pairs: task, and the list of the names in its closure; NONE: all that follow from `gendeps`.
+    /// Numbers of nodes, sorted by their names.
+    pub nodes: Vec<u32>,
+    /// Pairs: task, and the list of the names in its closure; NONE: all that follow from the nodes.
     pub taskdeps: Vec<(u32, u32)>,
 }
 
-/// The tables: texts and lists of texts by number.
+/// The tables: texts, lists of texts and nodes by number.
 #[derive(Default)]
 pub struct Interner {
     pub(crate) texts: Vec<Str>,
     /// First bytes of each text, so that most comparisons need not look at the text.
     pub(crate) starts: Vec<u128>,
     text_ids: FxHashMap<Str, u32>,
+    /// Of each text the round in which it came, and AGAIN.
+    rounds: Vec<u32>,
+    /// Counts recipe files.
+    round: u32,
+    /// Up to where texts and nodes were looked at by the last sweep.
+    swept: (usize, usize),
     lists: Vec<Arc<[u32]>>,
     list_ids: FxHashMap<Arc<[u32]>, u32>,
+    nodes: Vec<Node>,
+    node_ids: FxHashMap<Node, u32>,
 }
+
+/// Marks a text that more than one recipe file has.
+const AGAIN: u32 = 1 << 31;
+/// Recipe files between two sweeps.
+const SWEEP: u32 = 16;
 
 fn start(text: &str) -> u128 {
     let mut bytes = [0u8; 16];
@@ -46,21 +64,64 @@ fn start(text: &str) -> u128 {
 impl Interner {
     pub fn intern(&mut self, text: &str) -> u32 {
         match self.text_ids.get(text) {
-            Some(id) => *id,
+            Some(id) => self.met(*id),
             None => self.fresh_text(text.into()),
         }
     }
     /// As [`Self::intern`], without a copy of a text seen for the first time.
     pub fn intern_shared(&mut self, text: &Str) -> u32 {
         match self.text_ids.get(text) {
-            Some(id) => *id,
+            Some(id) => self.met(*id),
             None => self.fresh_text(text.clone()),
         }
+    }
+    #[inline]
+    fn met(&mut self, id: u32) -> u32 {
+        let round = &mut self.rounds[id as usize];
+        if *round != self.round {
+            *round |= AGAIN;
+        }
+        id
+    }
+    /// The text is kept whatever happens.
+    pub(crate) fn pin(&mut self, id: u32) {
+        self.rounds[id as usize] |= AGAIN;
+    }
+
+    /// To be called when a recipe file is finished and all that is new in the tables was handed on: what
+    /// only one recipe had, a while ago, is forgotten. It gets another number if it comes again.
+    pub fn finish_round(&mut self) {
+        self.round += 1;
+        if self.round % SWEEP != 0 {
+            return;
+        }
+        let old = |round: u32| round & AGAIN == 0 && round + SWEEP <= self.round;
+        let nothing: Str = "".into();
+        let mut gone = rustc_hash::FxHashSet::default();
+        let (mut texts, mut nodes) = self.swept;
+        // Texts stand in the order in which they came.
+        while texts < self.texts.len() && (self.rounds[texts] & !AGAIN) + SWEEP <= self.round {
+            if old(self.rounds[texts]) && !self.texts[texts].is_empty() {
+                let text = std::mem::replace(&mut self.texts[texts], nothing.clone());
+                self.text_ids.remove(&text);
+                gone.insert(texts as u32);
+            }
+            texts += 1;
+        }
+        // A node of such a name was made with it.
+        while nodes < self.nodes.len() && (self.nodes[nodes][0] as usize) < texts {
+            if gone.contains(&self.nodes[nodes][0]) {
+                self.node_ids.remove(&self.nodes[nodes]);
+            }
+            nodes += 1;
+        }
+        self.swept = (texts, nodes);
     }
     fn fresh_text(&mut self, text: Str) -> u32 {
         let id = self.texts.len() as u32;
         self.starts.push(start(&text));
         self.texts.push(text.clone());
+        self.rounds.push(self.round);
         self.text_ids.insert(text, id);
         id
     }
@@ -81,6 +142,19 @@ impl Interner {
             // A value made of texts, numbers and truth values always has a JSON form.
             other => OTHER | self.intern(&serde_json::to_string(other).unwrap_or_default()),
         }
+    }
+    pub fn intern_node(&mut self, node: Node) -> u32 {
+        let nodes = &mut self.nodes;
+        *self.node_ids.entry(node).or_insert_with(|| {
+            nodes.push(node);
+            nodes.len() as u32 - 1
+        })
+    }
+    pub fn node(&self, id: u32) -> Node {
+        self.nodes[id as usize]
+    }
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
     /// All texts and lists, in the order of their numbers.
     pub fn texts(&self) -> &[Str] {
@@ -109,6 +183,7 @@ pub fn with_interner<R>(work: impl FnOnce(&mut Interner) -> R) -> R {
 pub trait Tables {
     fn text(&self, id: u32) -> &str;
     fn list(&self, id: u32) -> Vec<u32>;
+    fn node(&self, id: u32) -> Node;
 }
 
 impl Tables for Interner {
@@ -118,33 +193,65 @@ impl Tables for Interner {
     fn list(&self, id: u32) -> Vec<u32> {
         self.lists[id as usize].to_vec()
     }
+    fn node(&self, id: u32) -> Node {
+        self.nodes[id as usize]
+    }
+}
+
+/// A node in the numbers of other tables.
+pub fn renumber_node(node: Node, mut text: impl FnMut(u32) -> u32, list: impl FnOnce(u32) -> u32) -> Node {
+    let [name, deps, value] = node;
+    let deps = if deps == UNSAID { UNSAID } else { list(deps) };
+    let value = match value {
+        NONE | UNSAID => value,
+        value => text(value & !OTHER) | (value & OTHER),
+    };
+    [text(name), deps, value]
 }
 
 impl PackedSignatures {
-    /// Turns the numbers of one pair of tables into those of another.
-    pub fn renumber(&mut self, text: impl Fn(u32) -> u32, list: impl Fn(u32) -> u32) {
-        for (name, deps) in self.gendeps.iter_mut().chain(self.taskdeps.iter_mut()) {
+    /// Turns the numbers of one set of tables into those of another.
+    pub fn renumber(&mut self, text: impl Fn(u32) -> u32, list: impl Fn(u32) -> u32, node: impl Fn(u32) -> u32) {
+        for (name, deps) in self.taskdeps.iter_mut() {
             *name = text(*name);
             if *deps != NONE {
                 *deps = list(*deps);
             }
         }
-        for (name, value) in &mut self.varvals {
-            *name = text(*name);
-            if *value != NONE {
-                *value = text(*value & !OTHER) | (*value & OTHER);
-            }
+        for id in &mut self.nodes {
+            *id = node(*id);
         }
+    }
+
+    /// Pairs: name, list of the names it depends on. Both sorted by the names.
+    pub fn gendeps(&self, tables: &(impl Tables + ?Sized)) -> Vec<(u32, u32)> {
+        self.nodes.iter().map(|id| tables.node(*id)).filter(|node| node[1] != UNSAID).map(|[name, deps, _]| (name, deps)).collect()
+    }
+
+    /// Pairs: name, and its value.
+    pub fn varvals(&self, tables: &(impl Tables + ?Sized)) -> Vec<(u32, u32)> {
+        self.nodes.iter().map(|id| tables.node(*id)).filter(|node| node[2] != UNSAID).map(|[name, _, value]| (name, value)).collect()
     }
 
     /// With texts instead of numbers.
     pub fn unpack(&self, basehashes: IndexMap<Str, Str>, tables: &(impl Tables + ?Sized)) -> RecipeSignatures {
         let mut known: FxHashMap<u32, Str> = FxHashMap::default();
         let mut text = |id: u32| known.entry(id).or_insert_with(|| tables.text(id).into()).clone();
-        let lists: FxHashMap<u32, Vec<u32>> = self.gendeps.iter().map(|(name, list)| (*name, tables.list(*list))).collect();
+        let nodes: Vec<Node> = self.nodes.iter().map(|id| tables.node(*id)).collect();
+        let said = nodes.iter().filter(|[_, list, _]| *list != UNSAID);
+        let lists: FxHashMap<u32, Vec<u32>> = said.map(|[name, list, _]| (*name, tables.list(*list))).collect();
         let mut out = RecipeSignatures { basehashes, ..RecipeSignatures::default() };
-        for (name, _) in &self.gendeps {
-            out.gendeps.insert(text(*name), lists[name].iter().map(|id| text(*id)).collect());
+        for [name, list, value] in &nodes {
+            if *list != UNSAID {
+                out.gendeps.insert(text(*name), lists[name].iter().map(|id| text(*id)).collect());
+            }
+            let value = match *value {
+                UNSAID => continue,
+                NONE => VarVal::None,
+                id if id & OTHER != 0 => serde_json::from_str(tables.text(id & !OTHER)).unwrap_or(VarVal::None),
+                id => VarVal::Str(text(id)),
+            };
+            out.varvals.insert(text(*name), value);
         }
         for (task, list) in &self.taskdeps {
             let mut names: Vec<Str> = match *list {
@@ -154,32 +261,26 @@ impl PackedSignatures {
             names.sort_unstable();
             out.taskdeps.insert(text(*task), names);
         }
-        for (name, value) in &self.varvals {
-            let value = match *value {
-                NONE => VarVal::None,
-                id if id & OTHER != 0 => serde_json::from_str(tables.text(id & !OTHER)).unwrap_or(VarVal::None),
-                id => VarVal::Str(tables.text(id).into()),
-            };
-            out.varvals.insert(text(*name), value);
-        }
         out
     }
 
     /// The numbers of signatures in the tables.
     pub fn pack(found: &RecipeSignatures, tables: &mut Interner) -> PackedSignatures {
-        let names = |tables: &mut Interner, map: &IndexMap<Str, Vec<Str>>| {
-            map.iter()
-                .map(|(name, list)| {
-                    let list: Vec<u32> = list.iter().map(|name| tables.intern_shared(name)).collect();
-                    (tables.intern_shared(name), tables.intern_list(&list))
-                })
-                .collect()
+        let list = |tables: &mut Interner, list: &[Str]| {
+            let list: Vec<u32> = list.iter().map(|name| tables.intern_shared(name)).collect();
+            tables.intern_list(&list)
         };
-        PackedSignatures {
-            gendeps: names(tables, &found.gendeps),
-            taskdeps: names(tables, &found.taskdeps),
-            varvals: found.varvals.iter().map(|(name, value)| (tables.intern_shared(name), tables.intern_value(value))).collect(),
-        }
+        let mut names: Vec<&Str> = found.gendeps.keys().chain(found.varvals.keys().filter(|name| !found.gendeps.contains_key(*name))).collect();
+        names.sort_unstable();
+        let nodes = names.into_iter().map(|name| {
+            let deps = found.gendeps.get(name).map_or(UNSAID, |deps| list(tables, deps));
+            let value = found.varvals.get(name).map_or(UNSAID, |value| tables.intern_value(value));
+            let name = tables.intern_shared(name);
+            tables.intern_node([name, deps, value])
+        });
+        let nodes = nodes.collect();
+        let tasks = found.taskdeps.iter();
+        PackedSignatures { nodes, taskdeps: tasks.map(|(task, deps)| (tables.intern_shared(task), list(tables, deps))).collect() }
     }
 }
 
@@ -202,6 +303,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_one_recipe_had_is_forgotten() {
+        let mut tables = Interner::default();
+        let (once, again, pinned) = (tables.intern("once"), tables.intern("again"), tables.intern("pinned"));
+        let list = tables.intern_list(&[once]);
+        let nodes = [once, again, pinned].map(|name| tables.intern_node([name, list, NONE]));
+        tables.pin(pinned);
+        for _ in 0..SWEEP {
+            tables.finish_round();
+            assert_eq!(tables.intern("again"), again);
+        }
+        let before = tables.texts().len();
+        tables.finish_round();
+        (0..SWEEP).for_each(|_| tables.finish_round());
+        assert_eq!((tables.intern("again"), tables.intern("pinned")), (again, pinned));
+        assert_eq!(tables.intern("once"), before as u32, "another number");
+        assert_eq!(tables.intern_node([again, list, NONE]), nodes[1]);
+        assert_eq!(tables.intern_node([pinned, list, NONE]), nodes[2]);
+        assert_eq!(tables.node(nodes[0]), [once, list, NONE], "who has the number still finds what it stood for");
+        assert_eq!(tables.intern_node([once, list, NONE]), 3);
+    }
+
+    #[test]
     fn numbers_stand_for_the_same() {
         let mut found = RecipeSignatures::default();
         found.gendeps.insert("A".into(), vec!["B".into()]);
@@ -211,6 +334,7 @@ mod tests {
         found.varvals.insert("A".into(), VarVal::Str("1".into()));
         found.varvals.insert("A[func]".into(), VarVal::Int(1));
         found.varvals.insert("B".into(), VarVal::None);
+        found.gendeps.insert("only".into(), vec![]);
         let mut tables = Interner::default();
         tables.intern("something else");
         let mut packed = PackedSignatures::pack(&found, &mut tables);
@@ -225,7 +349,12 @@ mod tests {
             .iter()
             .map(|list| other.intern_list(&list.iter().map(|id| texts[*id as usize]).collect::<Vec<_>>()))
             .collect();
-        packed.renumber(|id| texts[id as usize], |id| lists[id as usize]);
+        let nodes: Vec<u32> = tables
+            .nodes()
+            .iter()
+            .map(|node| other.intern_node(renumber_node(*node, |id| texts[id as usize], |id| lists[id as usize])))
+            .collect();
+        packed.renumber(|id| texts[id as usize], |id| lists[id as usize], |id| nodes[id as usize]);
         assert_eq!(packed.unpack(IndexMap::new(), &other), found);
     }
 }

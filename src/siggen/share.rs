@@ -41,7 +41,8 @@ pub struct Unknown(pub Str);
 
 impl Share {
     pub fn new(packed: &PackedSignatures, tables: &dyn Tables) -> Share {
-        let mut ids: Vec<u32> = Vec::with_capacity(packed.varvals.len() + 16);
+        let (gendeps, varvals) = (packed.gendeps(tables), packed.varvals(tables));
+        let mut ids: Vec<u32> = Vec::with_capacity(varvals.len() + 16);
         let mut known: FxHashMap<u32, u32> = FxHashMap::default();
         let mut add = |id: u32| {
             if known.insert(id, 0).is_none() {
@@ -49,11 +50,11 @@ impl Share {
             }
         };
         // Almost always these have the same names, sorted.
-        packed.varvals.iter().for_each(|(name, _)| add(*name));
-        let lists: Vec<Vec<u32>> = packed.gendeps.iter().map(|(_, list)| tables.list(*list)).collect();
+        varvals.iter().for_each(|(name, _)| add(*name));
+        let lists: Vec<Vec<u32>> = gendeps.iter().map(|(_, list)| tables.list(*list)).collect();
         let closures: Vec<Option<Vec<u32>>> =
             packed.taskdeps.iter().map(|(_, list)| (*list != NONE).then(|| tables.list(*list))).collect();
-        packed.gendeps.iter().for_each(|(name, _)| add(*name));
+        gendeps.iter().for_each(|(name, _)| add(*name));
         packed.taskdeps.iter().for_each(|(task, _)| add(*task));
         lists.iter().chain(closures.iter().flatten()).flatten().for_each(|name| add(*name));
         if !ids.is_sorted_by(|a, b| tables.text(*a) < tables.text(*b)) {
@@ -83,7 +84,7 @@ impl Share {
             }
             places
         };
-        for ((name, _), list) in packed.gendeps.iter().zip(&lists) {
+        for ((name, _), list) in gendeps.iter().zip(&lists) {
             let place = known[name] as usize;
             let deps = sorted(list);
             let start = share.json.len();
@@ -94,7 +95,7 @@ impl Share {
             share.names[place].deps = deps;
             share.names[place].has_deps = true;
         }
-        for (name, value) in &packed.varvals {
+        for (name, value) in &varvals {
             let place = known[name] as usize;
             let start = share.json.len();
             share.json.extend_from_within(share.names[place].shown.clone());

@@ -359,3 +359,92 @@ fn a_vardeps_flag_that_is_none_names_nothing() {
     assert_eq!(hashes(Some(Value::None)), hashes(None));
     assert_ne!(hashes(Some(Value::str("None"))), hashes(None));
 }
+
+/// Numbers that look random, the same in each run.
+struct Dice(u64);
+impl Dice {
+    fn throw(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % sides
+    }
+    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+        of[self.throw(of.len())]
+    }
+}
+
+/// A recipe of a few names that all recipes share, each with one of a few contents: nearly everything was
+/// there before, in another company.
+fn any_recipe(dice: &mut Dice, configuration: &mut Dice) -> (DataStore, Rules) {
+    const NAMES: [&str; 8] = ["A", "B", "C", "fn1", "fn2", "do_x", "do_y", "W"];
+    const TEXTS: [&str; 10] = [
+        "", "a", "a b", "${B} x", "${C}", "x${@bb.utils.contains('W', 'a', '1', '2', d)}", "${@d.getVar('C')}",
+        "\tfn1 a\n\tfn2\n", "\tfn1 ${A}\n", "    d.getVar('A')\n    fn1(d)\n    bb.utils.contains('W', 'b a', 1, 2, d)\n",
+    ];
+    const FLAGS: [&str; 12] = [
+        "func", "python", "vardeps", "vardepsexclude", "vardepvalue", "vardepvalueexclude", "prefuncs", "postfuncs", "exports",
+        "doc", "mine", "yours",
+    ];
+    let d = store();
+    let info = SetInfo::default();
+    let set = |name: &str, value: &str| d.set_var(name, value, &info).unwrap();
+    set("BB_SIGNATURE_EXCLUDE_FLAGS", configuration.one(&["doc func python vardeps", "doc func python vardeps vardepsexclude vardepvalue", ""]));
+    set("BB_HASH_CODEPARSER_VALS", dice.one(&["", "A=forced"]));
+    set("OVERRIDES", dice.one(&["", "o"]));
+    for name in NAMES.into_iter().chain(["A:o", "W:o"]) {
+        if dice.throw(6) > 0 {
+            set(name, dice.one(&TEXTS));
+        }
+        for _ in 0..dice.throw(3) {
+            let (flag, value) = (dice.one(&FLAGS), dice.one(&["1", "", "A B", "C", "${B}", "a|x"]));
+            // Python is told from shell by what is in it, or it could not be scanned.
+            if !matches!(flag, "func" | "python") {
+                d.set_flag(name, flag, value, &info).unwrap();
+            }
+        }
+        match dice.throw(8) {
+            0 => set(&format!("{name}:append"), dice.one(&[" b", "${C}"])),
+            1 => set(&format!("{name}:remove"), "a"),
+            2 => set(&format!("{name}:append:o"), " c"),
+            _ => {}
+        }
+        let text = d.get_raw(name).map(|value| value.to_text()).unwrap_or_default();
+        if text.contains("fn1") || dice.throw(5) == 0 {
+            d.set_flag(name, "func", Value::Int(1), &info).unwrap();
+            if text.contains("d.getVar") && !text.contains('$') {
+                d.set_flag(name, "python", dice.one(&["1", "yes"]), &info).unwrap();
+            }
+        }
+    }
+    let exported: indexmap::IndexSet<Str> = ["A", "B"].into_iter().filter(|_| dice.throw(2) == 0).map(Str::from).collect();
+    exported.iter().for_each(|name| d.set_flag(name, "export", "1", &info).unwrap());
+    d.set_var("__exportlist", Value::Set(Arc::new(exported)), &info).unwrap();
+    d.set_var("__BBTASKS", Value::List(Arc::new(vec!["do_x".into(), "do_y".into()])), &info).unwrap();
+    let ignored = if configuration.throw(4) == 0 { vec!["C".into()] } else { vec![] };
+    (d, Rules { ignored_vars: ignored.into_iter().collect(), ..Rules::default() })
+}
+
+#[test]
+fn what_is_kept_between_recipes_changes_nothing() {
+    let mut dice = Dice(7);
+    let (mut good, mut again) = (0, 0);
+    let mut met: BTreeSet<String> = BTreeSet::new();
+    for round in 0..3000 {
+        // What is kept holds for one configuration.
+        let (d, rules) = any_recipe(&mut dice, &mut Dice(round / 100));
+        let libs = LibrarySignatures::default();
+        let found = base_signatures(&d, "x.bb", &libs, &rules);
+        // A thread of its own has nothing kept.
+        let fresh = std::thread::scope(|scope| scope.spawn(|| base_signatures(&d, "x.bb", &libs, &rules)).join().unwrap());
+        match (found, fresh) {
+            (Ok(found), Ok(fresh)) => {
+                assert_eq!(found, fresh, "round {round}");
+                good += 1;
+                again += found.gendeps.iter().filter(|(name, deps)| !met.insert(format!("{name} {deps:?} {:?}", found.varvals[*name]))).count();
+            }
+            (found, fresh) => assert_eq!(found.map_err(|e| e.to_string()), fresh.map_err(|e| e.to_string()), "round {round}"),
+        }
+        // What one recipe had is forgotten now and then.
+        crate::packed::with_interner(|tables| tables.finish_round());
+    }
+    assert!(good > 1000 && again > 3 * good, "the rounds are worth something: {good}, {again}");
+}
