@@ -16,11 +16,19 @@ _NAMES = frozenset((
     "subprocess", "tempfile", "textwrap", "tokenize", "traceback", "uuid", "zipfile",
 ))
 
+# Packages of which others than their own module import parts.
+_PACKAGES = frozenset((
+    "concurrent", "email", "html", "http", "logging", "multiprocessing", "urllib", "xml", "xml.dom", "xml.etree", "xml.sax", "xmlrpc",
+))
+
 # What the import system itself reads and writes of a module.
 _OWN = frozenset(("__class__", "__spec__", "__name__", "__loader__", "__package__", "__path__", "__file__", "__cached__"))
 
 _Module = type(sys)
 _lock = RLock()
+
+# The functions of _offer_parts.
+_offers = []
 
 # Module -> modules to be run once it was.
 _followers = {}
@@ -61,9 +69,53 @@ def _run(module):
             module.__loader__ = module.__spec__.loader = loader
             module.__class__ = _NotRunYet
             raise
+        if "__path__" in module.__dict__:
+            _offer_parts(module)
         for follower in _followers.pop(module.__name__, ()):
             if type(sys.modules.get(follower)) is _NotRunYet:
                 _run(sys.modules[follower])
+
+
+def _offer_parts(package):
+    """What is in a package is an attribute of it once somebody has imported it. Metadata counts on others having
+    done so: as they may not have been run, it is imported when it is named."""
+    own = package.__dict__.get("__getattr__")
+    if own in _offers:
+        return
+    name = package.__name__
+
+    def part(attribute):
+        if own is not None:
+            try:
+                return own(attribute)
+            except AttributeError:
+                pass
+        full = "%s.%s" % (name, attribute)
+        if not attribute.startswith("_") and _find_spec(full, package.__path__) is not None:
+            __import__(full)
+            return sys.modules[full]
+        raise AttributeError("module %r has no attribute %r" % (name, attribute))
+
+    _offers.append(part)
+    package.__getattr__ = part
+
+
+class _PackageLoader:
+    """Runs a package of the standard library at once."""
+
+    def __init__(self, real):
+        self.real = real
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        module.__loader__ = module.__spec__.loader = self.real
+        self.real.exec_module(module)
+        _offer_parts(module)
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
 
 
 class _Loader:
@@ -87,11 +139,11 @@ class _Finder:
         if type(package) is _NotRunYet:
             # What is in a package is found by what the package did.
             _run(package)
-        if name not in _NAMES:
+        if name not in _NAMES and name not in _PACKAGES:
             return None
         spec = FrozenImporter.find_spec(name, path, target)
         if spec is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = (_Loader if name in _NAMES else _PackageLoader)(spec.loader)
         return spec
 
 
@@ -107,6 +159,7 @@ def defer(name, follower=None):
         return
     package, _, last = name.rpartition(".")
     package = sys.modules[package]
+    _offer_parts(package)
     spec = _find_spec(name, package.__path__)
     if spec is None or spec.loader is None:
         raise ModuleNotFoundError("No module named %r" % name, name=name)

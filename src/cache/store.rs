@@ -482,7 +482,7 @@ mod tests {
             d
         };
         let base = |text: &str, common: &ReadSet| {
-            Base::new("k".into(), [(String::new(), store(text).fingerprints(&Default::default()).unwrap())], common)
+            Base::new("k".into(), [(String::new(), store(text).fingerprints(&Default::default()))], common)
         };
         let reading = |name: &str| hz_data::collect_reads(|| drop(store("").get(name))).1;
         let dir = tempfile::tempdir().unwrap();

@@ -165,10 +165,15 @@ pub struct Fingerprint {
 }
 
 /// Values that are the same in another process give the same.
-fn digest_value(value: &Value, hash: &mut Sha256) -> Result<()> {
+fn digest_value(value: &Value, hash: &mut Sha256) {
     match value {
         Value::Object(object) => match object.as_any().downcast_ref::<StoreObject>() {
-            Some(store) => hash.update(store.0.get_hash()?),
+            Some(store) => {
+                for Fingerprint { name, record, .. } in store.0.fingerprints(&FxHashSet::default()) {
+                    hash.update(name.to_le_bytes());
+                    hash.update(record.to_le_bytes());
+                }
+            }
             // Its address, mostly: another one in every process, which is right.
             None => hash.update(object.to_text()),
         },
@@ -185,27 +190,23 @@ fn digest_value(value: &Value, hash: &mut Sha256) -> Result<()> {
         other => hash.update(other.repr()),
     }
     hash.update([0]);
-    Ok(())
 }
 
 impl DataStore {
     /// All variables, sorted by the hash of the name. `ignored` are left out.
-    ///
-    /// # Errors
-    /// A store within the store that cannot be expanded.
-    pub fn fingerprints(&self, ignored: &FxHashSet<&str>) -> Result<Vec<Fingerprint>> {
+    pub fn fingerprints(&self, ignored: &FxHashSet<&str>) -> Vec<Fingerprint> {
         let vars: Vec<Arc<Var>> = self.locked(|ctx| ctx.st.borrow().vars.iter().cloned().collect());
         let mut all = Vec::with_capacity(vars.len());
         for var in vars.iter().filter(|var| !ignored.contains(&*var.name)) {
             let mut hash = Sha256::new();
             for value in [&var.content, &var.weak] {
                 hash.update([u8::from(value.is_some())]);
-                value.iter().try_for_each(|value| digest_value(value, &mut hash))?;
+                value.iter().for_each(|value| digest_value(value, &mut hash));
             }
             for list in &var.operations {
                 hash.update([u8::from(list.is_some())]);
                 for operation in list.iter().flat_map(|list| list.iter()) {
-                    digest_value(&operation.value, &mut hash)?;
+                    digest_value(&operation.value, &mut hash);
                     hash.update(operation.condition.as_deref().unwrap_or_default());
                     hash.update([0]);
                 }
@@ -213,7 +214,7 @@ impl DataStore {
             for (flag, value) in &var.flags {
                 hash.update(flag.as_bytes());
                 hash.update([0]);
-                digest_value(value, &mut hash)?;
+                digest_value(value, &mut hash);
             }
             for (name, overrides) in var.variants.iter().flat_map(|list| list.iter()) {
                 hash.update(format!("{name}\0{overrides}\0"));
@@ -224,7 +225,7 @@ impl DataStore {
             all.push(Fingerprint { name: hash_name(&var.name), record, hidden });
         }
         all.sort_unstable();
-        Ok(all)
+        all
     }
 }
 

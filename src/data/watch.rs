@@ -198,6 +198,7 @@ mod tests {
     #[test]
     fn a_copy_has_read_what_its_original_had() {
         let info = SetInfo { ignore: true, ..SetInfo::default() };
+        remember_origins();
         let base = crate::tests::store();
         base.set_var("DEEP", "1", &info).unwrap();
         base.set_var("MIDDLE", "${DEEP}", &info).unwrap();
@@ -208,7 +209,6 @@ mod tests {
         for n in 0..100 {
             base.set_var(&format!("V{n}"), "${DEEP}", &info).unwrap();
         }
-        remember_origins();
         // Kept in the original, and inherited by the copy.
         assert_eq!(base.get("TOP").unwrap().as_deref(), Some("1 "));
         (0..100).for_each(|n| drop(base.get(&format!("V{n}")).unwrap()));
@@ -247,7 +247,7 @@ mod tests {
             d.set_var("B", "${A}", &info).unwrap();
             d.set_var("C", Value::Int(1), &info).unwrap();
             edit(&d);
-            d.fingerprints(&["IGNORED"].into_iter().collect()).unwrap()
+            d.fingerprints(&["IGNORED"].into_iter().collect())
         };
         let same = make(&|_| {});
         let changed = |edit: &dyn Fn(&crate::DataStore)| {

@@ -27,7 +27,8 @@ fn metadata_runs() {
 
     // A library: its functions, decorators, and that its code sees `bb`.
     std::fs::write(dir.join("lib/own/__init__.py"), "BBIMPORTS = ['a']\n").unwrap();
-    let source = "import os\nfrom contextlib import contextmanager\n\n@bb.parse.vardeps('ONE')\n@bb.parse.vardepsexclude('TWO')\ndef f(d):\n    # body\n    return helper(d.getVar('X'))\n    # tail\n\n\ndef helper(x):\n    return x\n\n@contextmanager\ndef ctx():\n    yield 1\n\ndef _private(): pass\n\ndef seen(name, args):\n    import ast\n    if isinstance(args[0], ast.Constant):\n        return {'V': {args[0].value}}, set(), None\n    return {}, {name}, args[0]\nhelper.visitorcode = seen\n\nclass C(object):\n    def m(self): return 1\n";
+    std::fs::write(dir.join("lib/own/part.py"), "Y = 7\n").unwrap();
+    let source = "import os, own.part\nfrom contextlib import contextmanager\n\n@bb.parse.vardeps('ONE')\n@bb.parse.vardepsexclude('TWO')\ndef f(d):\n    # body\n    return helper(d.getVar('X'))\n    # tail\n\n\ndef helper(x):\n    return x\n\n@contextmanager\ndef ctx():\n    yield 1\n\ndef _private(): pass\n\ndef seen(name, args):\n    import ast\n    if isinstance(args[0], ast.Constant):\n        return {'V': {args[0].value}}, set(), None\n    return {}, {name}, args[0]\nhelper.visitorcode = seen\n\nclass C(object):\n    def m(self): return 1\n";
     std::fs::write(dir.join("lib/own/a.py"), source).unwrap();
     let found = runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "own").unwrap().find();
     let shown: Vec<(&str, u32, &str)> = found.iter().map(|f| (&*f.name, f.line, &*f.source)).collect();
@@ -60,6 +61,11 @@ fn metadata_runs() {
     let again = runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "own").unwrap().find();
     assert_eq!(format!("{again:?}"), format!("{found:?}"));
     let state = "type(__import__('sys').modules['own.a']).__name__";
+    assert_eq!(eval(state), "_NotRunYet");
+    // What it would have imported is there for those who count on that, as are parts of the standard library.
+    assert_eq!(eval("own.part.Y"), "7");
+    assert_eq!(eval("__import__('urllib').parse.quote('a b')"), "a%20b");
+    assert_eq!(eval("hasattr(own, 'nothing') or hasattr(__import__('xml'), 'nothing')"), "False");
     assert_eq!(eval(state), "_NotRunYet");
     assert_eq!(eval("'helper' in dir(own.a) and own.a.f(d)"), "value");
     assert_eq!(eval(state), "module");

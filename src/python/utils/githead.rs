@@ -26,9 +26,16 @@ impl Question {
     }
 }
 
+/// Beginnings of `GIT_…` variables that have nothing to do with which repository it is and what it says.
+const HARMLESS: &[&str] = &["SSL_", "AUTHOR_", "COMMITTER_", "EDITOR", "PAGER", "ASKPASS", "SSH", "PROXY_", "TERMINAL_PROMPT", "PROTOCOL"];
+
 /// The answer for a command that runs in `dir`, without the line's end. None: ask git.
 pub fn answer(question: Question, dir: &Path) -> Option<String> {
-    if std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_")) || !git_is_there() {
+    let unusual = |name: &std::ffi::OsStr| {
+        let name = name.to_string_lossy();
+        name.strip_prefix("GIT_").is_some_and(|rest| !HARMLESS.iter().any(|known| rest.starts_with(known)))
+    };
+    if std::env::vars_os().any(|(name, _)| unusual(&name)) || !git_is_there() {
         return None;
     }
     let repository = Repository::around(dir)?;
