@@ -23,6 +23,13 @@ SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')*)\}")
 INSIDE = re.compile(r"^(#   .*) (?:[\w-]+\.py):\d+( \[\w+\])$")
 
 
+def reasons_in_order(text):
+    """The words of sets in reasons why recipes are left out, in one order."""
+    if "_FEATURES" not in text:
+        return text
+    return WORDS_OF_A_REASON.sub(lambda m: "%s'%s'" % (m.group(1), " ".join(sorted(m.group(2).split()))), text)
+
+
 def masked(line, folder):
     line = line.replace(folder, "@BITBAKE@")
     for _, expression, replacement in MASKS:
@@ -31,8 +38,7 @@ def masked(line, folder):
         line = SET.sub(lambda m: "{" + ", ".join(sorted(m.group(1).split(", "))) + "}", line)
     if line.startswith("COMBINED_FEATURES="):
         line = WORDS_OF_A_SET.sub(lambda m: m.group(1) + " ".join(sorted(m.group(2).split())), line)
-    if "_FEATURES" in line:
-        line = WORDS_OF_A_REASON.sub(lambda m: "%s'%s'" % (m.group(1), " ".join(sorted(m.group(2).split()))), line)
+    line = reasons_in_order(line)
     if line.startswith("#   "):
         line = INSIDE.sub(r"\1 CODE\2", line)
     return line
