@@ -341,8 +341,9 @@ impl Judge<'_> {
                 while let Expr::Attribute(ruff_python_ast::ExprAttribute { value, .. }) | Expr::Subscript(ruff_python_ast::ExprSubscript { value, .. }) = base {
                     base = value;
                 }
-                self.touches = true;
-                matches!(base, Expr::Name(name) if !self.is_foreign(name.id.as_str()))
+                let Expr::Name(base) = base else { return false };
+                self.touches |= !self.module.own.contains(base.id.as_str());
+                !self.is_foreign(base.id.as_str())
             }
             _ => false,
         }

@@ -143,8 +143,15 @@ fn read_known(file: &Path) -> FxHashMap<String, (Known, String)> {
 }
 
 /// Imports `namespace` from `dir` with all it names in BBIMPORTS. Modules that an earlier run imported, and
-/// that do nothing but define names, are run when somebody uses them.
-pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<LibFunctions> {
+/// that do nothing but define names, are run when somebody uses them. After an error the functions are those of
+/// what came before it.
+pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> (PyResult<()>, LibFunctions) {
+    let mut parts = Vec::new();
+    let done = add_parts(vm, dir, namespace, &mut parts);
+    (done, LibFunctions::new(|| parts.into_iter().flat_map(|(_, functions)| functions.all()).collect()))
+}
+
+fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(Known, Functions)>) -> PyResult<()> {
     let path = vm.sys_module.get_attr("path", vm)?;
     let known: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
     if !known.iter().any(|known| known == dir) {
@@ -161,7 +168,6 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<LibFunct
     let file = crate::vm::pycache().map(|cache| cache.join(format!("libraries-{namespace}")));
     let mut earlier = file.as_deref().map(read_known).unwrap_or_default();
     let mut sums = FxHashMap::default();
-    let mut parts: Vec<(Known, Functions)> = Vec::new();
     let mut new = false;
     for name in imports {
         let dotted = format!("{namespace}.{name}");
@@ -210,14 +216,14 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> PyResult<LibFunct
     ADDED.lock().insert(package.clone(), sum_of_all(&package, &mut sums));
     if let Some(file) = file.filter(|_| new) {
         let mut text = hz_stored::program() + "\n";
-        for (known, functions) in &parts {
+        for (known, functions) in &*parts {
             let Ok(known) = serde_json::to_string(known) else { continue };
             text.push_str(&format!("{known}\n{}\n", functions.text()));
         }
         // Without it the next start takes longer, that is all.
         let _ = hz_stored::write(&file, KIND, text.as_bytes());
     }
-    Ok(LibFunctions::new(|| parts.into_iter().flat_map(|(_, functions)| functions.all()).collect()))
+    Ok(())
 }
 
 fn visitor_of(vm: &VirtualMachine, module: &str, function: &str) -> PyResult {

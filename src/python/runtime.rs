@@ -223,13 +223,13 @@ impl Runtime for PythonRuntime {
         self.add_global_modules(&modules)?;
         hz_meter::span(hz_meter::Kind::Definitions, || format!("addpylib {dir}"), || {
             enter(|vm| match pylibs::add(vm, dir, namespace) {
-                Err(error) if error.class().fast_issubclass(vm.ctx.exceptions.attribute_error) => {
+                (Err(error), found) if error.class().fast_issubclass(vm.ctx.exceptions.attribute_error) => {
                     let text = format!("Error importing OE modules: {}", crate::errors::message(vm, &error));
                     hz_events::log(hz_events::level::ERROR, "Main", text);
-                    Ok(Vec::new().into())
+                    Ok(found)
                 }
-                Err(error) => Err(to_runtime(vm, error)),
-                Ok(found) => Ok(found),
+                (Err(error), _) => Err(to_runtime(vm, error)),
+                (Ok(()), found) => Ok(found),
             })
         })
     }
