@@ -100,25 +100,9 @@ def _offer_parts(package):
     package.__getattr__ = part
 
 
-class _PackageLoader:
-    """Runs a package of the standard library at once."""
-
-    def __init__(self, real):
-        self.real = real
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        module.__loader__ = module.__spec__.loader = self.real
-        self.real.exec_module(module)
-        _offer_parts(module)
-
-    def __getattr__(self, name):
-        return getattr(self.real, name)
-
-
 class _Loader:
+    """Has the module run later."""
+
     def __init__(self, real):
         self.real = real
 
@@ -130,6 +114,15 @@ class _Loader:
 
     def __getattr__(self, name):
         return getattr(self.real, name)
+
+
+class _PackageLoader(_Loader):
+    """Runs a package of the standard library at once."""
+
+    def exec_module(self, module):
+        module.__loader__ = module.__spec__.loader = self.real
+        self.real.exec_module(module)
+        _offer_parts(module)
 
 
 class _Finder:

@@ -665,14 +665,10 @@ def task_log_closed(d, payload):
     return 0
 
 
-def task_event(d, payload):
-    """Fires an event of the task at class handlers and user."""
-    spec = json.loads(payload)
+def _status_of(step):
+    """What a step of a task gives to native code: 0, or 1 with the failure kept. Its output is written then."""
     try:
-        args = [spec["task"], spec["mcfn"], spec["logfile"]]
-        if spec["class"] == "TaskStarted":
-            args.append(d.getVarFlags(spec["task"]))
-        bb.event.fire(globals()[spec["class"]](*args, d), d)
+        step()
         return 0
     except (Exception, SystemExit) as exc:
         _running.failure = exc
@@ -680,23 +676,27 @@ def task_event(d, payload):
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def task_event(d, payload):
+    """Fires an event of the task at class handlers and user."""
+    spec = json.loads(payload)
+
+    def step():
+        args = [spec["task"], spec["mcfn"], spec["logfile"]]
+        if spec["class"] == "TaskStarted":
+            args.append(d.getVarFlags(spec["task"]))
+        bb.event.fire(globals()[spec["class"]](*args, d), d)
+
+    return _status_of(step)
 
 
 def task_function(d, payload):
     """Runs a function: with `runfile` a Python one for which all is ready, the messages as well, else any."""
     spec = json.loads(payload)
-    try:
-        if "runfile" in spec:
-            _call_in(spec["function"], d, spec["cwd"])
-        else:
-            exec_func(spec["function"], d)
-        return 0
-    except (Exception, SystemExit) as exc:
-        _running.failure = exc
-        return 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    if "runfile" in spec:
+        return _status_of(lambda: _call_in(spec["function"], d, spec["cwd"]))
+    return _status_of(lambda: exec_func(spec["function"], d))
 
 
 def _tell_failed(task, fn, d):
