@@ -143,11 +143,17 @@ class _Finder:
 sys.meta_path.insert(0, _Finder)
 
 
-def defer(name, follower=None):
-    """Has module `name`, which is a part of a package that is imported, run when it is first used; and then
-    module `follower`, if that was not run yet."""
-    if follower:
+def follow(name, follower):
+    """Has module `follower`, which is put off, run as soon as module `name` is, or at once if that is already."""
+    defer(name)
+    if type(sys.modules[name]) is _NotRunYet:
         _followers.setdefault(name, []).append(follower)
+    elif type(sys.modules[follower]) is _NotRunYet:
+        _run(sys.modules[follower])
+
+
+def defer(name):
+    """Has module `name`, which is a part of a package that is imported, run when it is first used."""
     if name in sys.modules:
         return
     package, _, last = name.rpartition(".")

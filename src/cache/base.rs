@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 pub struct Base {
     /// What counts for all recipes whatever they read: another one makes the whole file invalid.
     pub key: String,
-    /// Per multiconfig (empty for the default one) all variables, sorted: hash of the name, of the record, and
+    /// Per multiconfig (empty for the default one) all variables: hash of the name, of the record, and
     /// whether the name is looked for in ways that reading does not show.
     pub variables: Vec<(String, Vec<(u64, u64, bool)>)>,
     /// What was read once for all recipes ([`ReadSet::words`]).
@@ -58,28 +58,15 @@ pub(crate) fn changes(then: &ArchivedBase, now: &Base) -> Option<FxHashMap<Strin
             changes.all |= hidden || common.has(name);
             changes.names.push(name);
         };
-        let (mut old, mut new) = (before.1.iter().map(|v| (v.0.to_native(), v.1.to_native(), v.2)).peekable(), after.iter().copied().peekable());
-        loop {
-            match (old.peek().copied(), new.peek().copied()) {
-                (None, None) => break,
-                (Some(a), Some(b)) if a.0 == b.0 => {
-                    if a != b {
-                        changed((a.0, a.2 || b.2));
-                    }
-                    (old.next(), new.next());
-                }
-                (Some(a), b) if b.is_none_or(|b| a.0 < b.0) => {
-                    changed((a.0, a.2));
-                    old.next();
-                }
-                (_, Some(b)) => {
-                    changed((b.0, b.2));
-                    new.next();
-                }
-                // The arm above it has taken what is left.
-                (Some(_), None) => break,
+        let mut old: FxHashMap<u64, (u64, bool)> = before.1.iter().map(|v| (v.0.to_native(), (v.1.to_native(), v.2))).collect();
+        for (name, record, hidden) in after {
+            match old.remove(name) {
+                Some((then, _)) if then == *record => {}
+                Some((_, was_hidden)) => changed((*name, *hidden || was_hidden)),
+                None => changed((*name, *hidden)),
             }
         }
+        old.into_iter().for_each(|(name, (_, hidden))| changed((name, hidden)));
         found.insert(mc.clone(), changes);
     }
     Some(found)

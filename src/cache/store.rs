@@ -1,4 +1,7 @@
-//! The cache file: one archive, replaced as a whole.
+//! The cache: one large file, and a small one beside it with what was parsed since.
+//!
+//! Both are replaced as a whole. Writing the large one takes longer than parsing a recipe, so what few recipes say
+//! anew goes into the small one ([`ADDITION`]), until it holds too much. It names the file that it adds to.
 
 use crate::base::{Base, Changes, changes};
 use crate::encoded::{Head, decode, head, renumber};
@@ -16,7 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Bumped whenever the archived types change.
-const KIND: &Kind = b"hz-recipes-00004";
+const KIND: &Kind = b"hz-recipes-00005";
+
+/// What the name of the file beside the cache file ends in.
+const ADDITION: &str = "-added";
+
+/// The file beside holds at most this part of the recipe files.
+const SMALL: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -28,12 +37,17 @@ pub enum CacheError {
 
 #[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 struct Archive {
+    /// What all recipes count under, those of the file that this one adds to as well.
     base: Base,
     tables: Tables,
     files: Vec<PackedFile>,
+    /// Sum of the file that this one adds to; zeros in that one itself.
+    onto: [u8; 32],
+    /// Numbers of the recipe files there that no longer count.
+    gone: Vec<u32>,
 }
 
-/// The file of an earlier run.
+/// A file of an earlier run.
 struct Mapped {
     stored: Stored,
     /// Texts of its tables.
@@ -43,6 +57,13 @@ struct Mapped {
 impl Mapped {
     fn open(path: &Path) -> Option<Mapped> {
         Some(Mapped { stored: Stored::open(path, KIND)?, texts: Mutex::default() })
+    }
+
+    /// The files at `path`: the large one first.
+    fn open_all(path: &Path) -> Vec<Arc<Mapped>> {
+        let Some(large) = Mapped::open(path) else { return Vec::new() };
+        let addition = Mapped::open(&beside(path)).filter(|small| small.archive().onto == large.stored.sum());
+        [Some(large), addition].into_iter().flatten().map(Arc::new).collect()
     }
 
     fn archive(&self) -> &ArchivedArchive {
@@ -57,6 +78,24 @@ impl Mapped {
     fn file(&self, n: usize) -> Option<PackedFile> {
         rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(&self.archive().files[n]).ok()
     }
+
+    fn tables(&self) -> Tables {
+        rkyv::deserialize::<Tables, rkyv::rancor::Error>(&self.archive().tables).unwrap_or_default()
+    }
+}
+
+/// Where what is added to the file at `path` is.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ADDITION);
+    name.into()
+}
+
+/// A recipe file of the mapped ones: which of them, number there.
+#[derive(Clone, Copy, PartialEq)]
+struct Known {
+    mapped: usize,
+    file: usize,
 }
 
 /// Where a recipe stands in a mapped file.
@@ -91,8 +130,9 @@ impl Place {
 /// Where a recipe's signatures are.
 #[derive(Clone, Copy)]
 enum Slot {
-    /// In the mapped file: number of the recipe file, of the variant.
-    Old(usize, usize),
+    /// In a mapped file, with the number of the variant.
+    Old(Known, usize),
+    /// Number of the recipe file, of the variant.
     New(usize, usize),
 }
 
@@ -100,13 +140,16 @@ enum Slot {
 pub struct RecipeCache {
     path: PathBuf,
     base: Base,
-    /// What changed since the mapped file was written, per multiconfig.
+    /// What changed since the mapped files were written, per multiconfig.
     changes: FxHashMap<String, Changes>,
-    old: Option<Arc<Mapped>>,
-    /// Recipe files of the mapped file by multiconfig and path, until they are taken.
-    untaken: FxHashMap<(Str, Str), usize>,
+    /// The large one and what is added to it, or nothing.
+    old: Vec<Arc<Mapped>>,
+    /// Of each of them, which of its files are unchanged, as far as they were looked at.
+    unchanged: Vec<Vec<Option<bool>>>,
+    /// Recipe files of the mapped ones by multiconfig and path, until they are taken.
+    untaken: FxHashMap<(Str, Str), Known>,
     /// Those taken.
-    kept: Vec<usize>,
+    kept: Vec<Known>,
     held: usize,
     checker: Checker,
     /// What was parsed, with numbers of `numbering`.
@@ -132,21 +175,28 @@ impl RecipeCache {
     /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `base` is the
     /// configuration of now.
     pub fn open(path: &Path, base: Base) -> RecipeCache {
-        let old = Mapped::open(path).and_then(|old| Some((changes(&old.archive().base, &base)?, Arc::new(old))));
-        let (changes, old) = old.map_or_else(Default::default, |(changes, old)| (changes, Some(old)));
+        let mut old = Mapped::open_all(path);
+        let newest = old.last().and_then(|newest| changes(&newest.archive().base, &base));
+        if newest.is_none() {
+            old.clear();
+        }
+        let changes = newest.unwrap_or_default();
         let mut untaken = FxHashMap::default();
-        let mut held = 0;
-        if let Some(old) = &old {
-            for (n, file) in old.archive().files.iter().enumerate() {
-                held += file.infos.len();
-                untaken.insert((file.mc.as_str().into(), file.path.as_str().into()), n);
+        let gone: FxHashSet<usize> = old.iter().flat_map(|old| old.archive().gone.iter()).map(|n| n.to_native() as usize).collect();
+        for (mapped, of) in old.iter().enumerate() {
+            for (n, file) in of.archive().files.iter().enumerate() {
+                if mapped > 0 || !gone.contains(&n) {
+                    untaken.insert((file.mc.as_str().into(), file.path.as_str().into()), Known { mapped, file: n });
+                }
             }
         }
+        let held = untaken.values().map(|known| old[known.mapped].archive().files[known.file].infos.len()).sum();
         RecipeCache {
             path: path.to_path_buf(),
             base,
             changed: changes.values().any(|changes| !changes.is_empty()),
             changes,
+            unchanged: old.iter().map(|old| vec![None; old.archive().tables.files.len()]).collect(),
             old,
             untaken,
             kept: Vec::new(),
@@ -172,30 +222,32 @@ impl RecipeCache {
     /// The recipes of a file if nothing they were made from has changed, the same appends apply and it is of the
     /// same layer.
     pub fn take(&mut self, mc: &str, path: &str, appends: &[String], layer: Option<&str>) -> Option<Vec<Recipe>> {
-        let n = self.untaken.remove(&(mc.into(), path.into()))?;
-        let old = self.old.as_ref()?;
-        let (archive, file): (_, &ArchivedPackedFile) = (old.archive(), &old.archive().files[n]);
+        let known = self.untaken.remove(&(mc.into(), path.into()))?;
+        let old = self.old.get(known.mapped)?;
+        let (archive, file): (_, &ArchivedPackedFile) = (old.archive(), &old.archive().files[known.file]);
         let spared = self.changes.get(mc).is_some_and(|changes| {
             changes.is_empty() || changes.spare(&ReadSet::from_words(file.reads.iter().map(|word| word.to_native())))
         });
+        let unchanged = &mut self.unchanged[known.mapped];
         let fresh = spared
             && !file.nocache
             && file.layer.as_ref().map(|layer| layer.as_str()) == layer
             && file.appends.iter().map(|a| a.as_str()).eq(appends.iter().map(String::as_str))
             && file.depends.iter().all(|n| {
-                let entry = &archive.tables.files[n.to_native() as usize];
-                self.checker.unchanged_since(entry.0.as_str(), &entry.1)
+                let n = n.to_native() as usize;
+                let entry = &archive.tables.files[n];
+                *unchanged[n].get_or_insert_with(|| self.checker.unchanged_since(entry.0.as_str(), &entry.1))
             });
         if !fresh {
             self.changed = true;
             return None;
         }
-        let place = |variant| Place { mapped: old.clone(), file: n, variant };
+        let place = |variant| Place { mapped: old.clone(), file: known.file, variant };
         let recipes: Vec<Recipe> = (0..file.infos.len()).map(|variant| Recipe::at(place(variant))).collect();
         for (at, recipe) in recipes.iter().enumerate() {
-            self.slots.insert(recipe.mcfn.clone(), Slot::Old(n, at));
+            self.slots.insert(recipe.mcfn.clone(), Slot::Old(known, at));
         }
-        self.kept.push(n);
+        self.kept.push(known);
         Some(recipes)
     }
 
@@ -250,9 +302,9 @@ impl RecipeCache {
     pub fn siggen(&self, mcfn: &str, look: &mut dyn FnMut(&PackedSignatures, &dyn hz_siggen::packed::Tables)) -> bool {
         match self.slots.get(mcfn) {
             Some(Slot::New(file, at)) => look(&self.fresh[*file].siggen[*at], &self.numbering.tables),
-            Some(Slot::Old(file, at)) => {
-                let Some(archive) = self.old.as_ref().map(|old| old.archive()) else { return false };
-                let packed = &archive.files[*file].siggen[*at];
+            Some(Slot::Old(known, at)) => {
+                let Some(archive) = self.old.get(known.mapped).map(|old| old.archive()) else { return false };
+                let packed = &archive.files[known.file].siggen[*at];
                 let Ok(packed) = rkyv::deserialize::<PackedSignatures, rkyv::rancor::Error>(packed) else { return false };
                 look(&packed, &archive.tables);
             }
@@ -261,50 +313,82 @@ impl RecipeCache {
         true
     }
 
-    /// Writes the file if anything changed; what was neither taken nor absorbed is dropped.
+    /// Writes what changed; what was neither taken nor absorbed is dropped.
     pub fn save(&mut self) -> Result<(), CacheError> {
         if !self.changed && self.untaken.is_empty() {
             return Ok(());
         }
-        let path = self.path.clone();
+        let (large, small) = (self.path.clone(), beside(&self.path));
+        let staying = self.kept.iter().filter(|known| known.mapped == 0).count();
+        let adding = self.kept.len() - staying + self.fresh.len();
+        let adds = !self.old.is_empty() && adding * SMALL <= staying;
+        let path = if adds { &small } else { &large };
         let failed = |source: std::io::Error| CacheError::Write { path: path.clone(), source };
-        let body = self.body().map_err(|e| failed(std::io::Error::other(e.to_string())))?;
-        hz_stored::write(&self.path, KIND, &body).map_err(failed)?;
+        let body = if adds { self.addition() } else { self.whole() };
+        let body = body.map_err(|e| failed(std::io::Error::other(e.to_string())))?;
+        hz_stored::write(path, KIND, &body).map_err(failed)?;
+        if !adds {
+            // It adds to a file that is no more, so nobody would believe it.
+            let _ = std::fs::remove_file(&small);
+        }
         self.changed = false;
         Ok(())
     }
 
-    /// Everything that is known now, in one set of tables, as it lies in the file. What the mapped file holds
+    /// The recipe files that are kept of one of the mapped files.
+    fn kept_of(&self, mapped: usize) -> Vec<PackedFile> {
+        self.kept.iter().filter(|known| known.mapped == mapped).filter_map(|known| self.old[mapped].file(known.file)).collect()
+    }
+
+    /// The base of what is written beside recipes that are kept: what was read for those counts on.
+    fn joined_base(&self) -> Base {
+        let mut base = self.base.clone();
+        let mut common = ReadSet::from_words(base.common.iter().copied());
+        if let Some(newest) = self.old.last() {
+            common.join(&ReadSet::from_words(newest.archive().base.common.iter().map(|word| word.to_native())));
+        }
+        base.common = common.words().to_vec();
+        base
+    }
+
+    /// What the large file lacks, as it lies in the file beside.
+    fn addition(&self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
+        let (mut into, mut files) = (Numbering::default(), Vec::new());
+        for (mapped, old) in self.old.iter().enumerate().skip(1) {
+            renumbered(self.kept_of(mapped), &old.tables(), &mut into, &mut files);
+        }
+        renumbered(self.fresh.clone(), &self.numbering.tables, &mut into, &mut files);
+        let staying: FxHashSet<usize> = self.kept.iter().filter(|known| known.mapped == 0).map(|known| known.file).collect();
+        let (onto, count) = self.old.first().map_or(([0; 32], 0), |large| (large.stored.sum(), large.archive().files.len()));
+        let gone = (0..count).filter(|n| !staying.contains(n)).map(|n| n as u32).collect();
+        serialized(&Archive { base: self.joined_base(), tables: into.tables, files, onto, gone })
+    }
+
+    /// Everything that is known now, in one set of tables, as it lies in the large file. What that holds now
     /// keeps its numbers as long as most of it still is in use; else only what is in use goes on, so that edits
     /// do not let the file grow for ever.
-    fn body(&mut self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
-        let Some(old) = &self.old else {
+    fn whole(&mut self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
+        if self.old.is_empty() {
             // Lent for a moment rather than copied.
             let tables = std::mem::take(&mut self.numbering.tables);
-            let archive = Archive { base: std::mem::take(&mut self.base), tables, files: std::mem::take(&mut self.fresh) };
+            let archive =
+                Archive { base: std::mem::take(&mut self.base), tables, files: std::mem::take(&mut self.fresh), ..Archive::default() };
             let body = serialized(&archive);
             (self.base, self.numbering.tables, self.fresh) = (archive.base, archive.tables, archive.files);
             return body;
-        };
-        let kept: Vec<PackedFile> = self.kept.iter().filter_map(|n| old.file(*n)).collect();
-        let tables = rkyv::deserialize::<Tables, rkyv::rancor::Error>(&old.archive().tables).unwrap_or_default();
-        let mut files = Vec::new();
-        let mut into = if self.kept.len() * 2 > old.archive().files.len() && !crowded(&tables, &kept) {
-            files.extend(kept);
-            Numbering::new(tables)
-        } else {
-            let mut into = Numbering::default();
-            renumbered(kept, &tables, &mut into, &mut files);
-            into
-        };
+        }
+        let (mut into, mut files) = (Numbering::default(), Vec::new());
+        for (mapped, old) in self.old.iter().enumerate() {
+            let (kept, tables) = (self.kept_of(mapped), old.tables());
+            if mapped == 0 && kept.len() * 2 > old.archive().files.len() && !crowded(&tables, &kept) {
+                into = Numbering::new(tables);
+                files = kept;
+            } else {
+                renumbered(kept, &tables, &mut into, &mut files);
+            }
+        }
         renumbered(self.fresh.clone(), &self.numbering.tables, &mut into, &mut files);
-        let mut base = self.base.clone();
-        // What was read for the recipes that are kept counts on.
-        let earlier = ReadSet::from_words(old.archive().base.common.iter().map(|word| word.to_native()));
-        let mut common = ReadSet::from_words(base.common.iter().copied());
-        common.join(&earlier);
-        base.common = common.words().to_vec();
-        serialized(&Archive { base, tables: into.tables, files })
+        serialized(&Archive { base: self.joined_base(), tables: into.tables, files, ..Archive::default() })
     }
 }
 
@@ -446,6 +530,60 @@ mod tests {
         assert!(RecipeCache::open(&file, base("other")).is_empty());
         again.save().unwrap();
         assert_eq!(RecipeCache::open(&file, base("k")).len(), 1);
+    }
+
+    #[test]
+    fn a_few_recipes_are_added_beside_the_large_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cache");
+        let paths: Vec<PathBuf> = (0..20).map(|n| dir.path().join(format!("{n}.bb"))).collect();
+        let content = |text: &str, paths: &[PathBuf]| paths.iter().for_each(|path| std::fs::write(path, text).unwrap());
+        // A run: what the cache does not know is "parsed", with `pn` as its name. Which were, all names.
+        let run = |pn: &str, key: &str| {
+            let mut cache = RecipeCache::open(&file, base(key));
+            let (mut packer, mut parsed_now, mut names) = (Packer::new(), Vec::new(), Vec::new());
+            for (n, path) in paths.iter().enumerate() {
+                let recipes = cache.take("", path.to_str().unwrap(), &[], None).unwrap_or_else(|| {
+                    parsed_now.push(n);
+                    cache.absorb(0, &packer.pack(parsed(path, pn))).unwrap()
+                });
+                names.push(recipes[0].pn.to_string());
+                assert_eq!(recipes[0].depends.len(), 2);
+                let mut found = None;
+                cache.siggen(path.to_str().unwrap(), &mut |packed, tables| found = Some(packed.unpack(IndexMap::new(), tables)));
+                assert_eq!(found.unwrap(), signatures());
+            }
+            cache.save().unwrap();
+            (parsed_now, names.join(" "))
+        };
+        let named = |first: &str, second: &str| {
+            let mut names = vec!["a"; 20];
+            (names[3], names[4]) = (first, second);
+            names.join(" ")
+        };
+        content("1", &paths);
+        assert_eq!(run("a", "k"), ((0..20).collect(), named("a", "a")));
+        let large = std::fs::read(&file).unwrap();
+        content("2", &paths[3..4]);
+        assert_eq!(run("b", "k"), (vec![3], named("b", "a")));
+        content("2", &paths[4..5]);
+        assert_eq!(run("c", "k"), (vec![4], named("b", "c")), "what was added stays");
+        assert_eq!(run("d", "k"), (vec![], named("b", "c")));
+        content("3", &paths[3..4]);
+        assert_eq!(run("e", "k"), (vec![3], named("e", "c")));
+        assert!(std::fs::read(&file).unwrap() == large, "the large file is as it was");
+        // Without what was added the large file tells of files that have changed since.
+        let small = std::fs::read(beside(&file)).unwrap();
+        std::fs::write(beside(&file), &small[..small.len() - 1]).unwrap();
+        assert_eq!(run("f", "k"), (vec![3, 4], named("f", "f")));
+        assert_eq!(RecipeCache::open(&file, base("k")).len(), 20);
+        content("4", &paths[..10]);
+        assert_eq!(run("g", "k").0.len(), 10);
+        assert!(!beside(&file).exists(), "too much for the file beside");
+        assert_eq!(run("h", "k").0.len(), 0);
+        std::fs::write(beside(&file), &small).unwrap();
+        assert_eq!(run("i", "k").0.len(), 0, "it adds to another file");
+        assert_eq!(run("j", "other").0.len(), 20);
     }
 
     #[test]

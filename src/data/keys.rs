@@ -160,7 +160,7 @@ pub struct Fingerprint {
     /// Of everything known about it: value, default, operations, flags, override variants.
     pub record: u64,
     /// The name is looked for in ways that reading does not show: it is to be expanded itself, it is that of a
-    /// library function, or the environment of commands has it.
+    /// library function or an event handler, or the environment of commands has it.
     pub hidden: bool,
 }
 
@@ -196,6 +196,10 @@ impl DataStore {
     /// All variables, sorted by the hash of the name. `ignored` are left out.
     pub fn fingerprints(&self, ignored: &FxHashSet<&str>) -> Vec<Fingerprint> {
         let vars: Vec<Arc<Var>> = self.locked(|ctx| ctx.st.borrow().vars.iter().cloned().collect());
+        let handlers: FxHashSet<Str> = match self.get_raw("__BBHANDLERS") {
+            Some(Value::List(names)) => names.iter().map(Value::to_text).collect(),
+            _ => FxHashSet::default(),
+        };
         let mut all = Vec::with_capacity(vars.len());
         for var in vars.iter().filter(|var| !ignored.contains(&*var.name)) {
             let mut hash = Sha256::new();
@@ -221,7 +225,8 @@ impl DataStore {
             }
             let digest = hash.finalize();
             let record = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
-            let hidden = var.name.contains("${") || var.name.contains('.') || std::env::var_os(&*var.name).is_some();
+            let sought = var.name.contains("${") || var.name.contains('.') || handlers.contains(&var.name);
+            let hidden = sought || std::env::var_os(&*var.name).is_some();
             all.push(Fingerprint { name: hash_name(&var.name), record, hidden });
         }
         all.sort_unstable();

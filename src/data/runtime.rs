@@ -112,7 +112,8 @@ impl From<Vec<LibFunction>> for LibFunctions {
     }
 }
 
-/// What everything below Python may ask of Python. One per process.
+/// What everything below Python may ask of Python. One per process. What an implementation leaves out does
+/// nothing, which is right where there is no Python ([`without_python`], tests).
 pub trait Runtime: Send + Sync {
     /// `${@expr}`: evaluate `expr` (already free of `${…}`) with `d` bound to `store`. Gives the
     /// value; the caller applies `str()`. `var` names the variable being expanded, for messages.
@@ -125,34 +126,50 @@ pub trait Runtime: Send + Sync {
     }
 
     /// `d.setVarFilter(var, expr)`: filter `value` of `var` through the expression.
-    fn apply_filter(&self, store: &DataStore, var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError>;
+    fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, _expr: &str) -> Result<Value, RuntimeError> {
+        Ok(value.into())
+    }
 
     /// Python `def` text of a metadata file, to be defined in the namespace all metadata shares.
     /// `line` is the line number in `file` of the line before the text's first line, so that
     /// tracebacks name the metadata's own lines.
-    fn define(&self, module: &str, text: &str, file: &str, line: u32) -> Result<(), RuntimeError>;
+    fn define(&self, _module: &str, _text: &str, _file: &str, _line: u32) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// Calls `names` in order, each as `name(d)`, as anonymous functions are.
-    fn run_anonymous(&self, store: &DataStore, names: &[Str]) -> Result<(), RuntimeError>;
+    fn run_anonymous(&self, _store: &DataStore, _names: &[Str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// Fires `event` at the registered class handlers whose mask wants it.
-    fn fire(&self, store: &DataStore, event: ClassEvent<'_>) -> Result<(), RuntimeError>;
+    fn fire(&self, _store: &DataStore, _event: ClassEvent<'_>) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// `addhandler` of a finished configuration or recipe: registers `name` whose body is `text`
     /// (a metadata python function), for `mask` (event class names; empty: all).
     fn register_handler(
-        &self, store: &DataStore, name: &str, text: &str, mask: &[&str], file: &str, line: u32,
-    ) -> Result<(), RuntimeError>;
+        &self, _store: &DataStore, _name: &str, _text: &str, _mask: &[&str], _file: &str, _line: u32,
+    ) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// The handlers now registered; given back to `restore_handlers` after a recipe.
-    fn save_handlers(&self) -> Box<dyn std::any::Any + Send>;
-    fn restore_handlers(&self, saved: Box<dyn std::any::Any + Send>);
+    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
+        Box::new(())
+    }
+    fn restore_handlers(&self, _saved: Box<dyn std::any::Any + Send>) {}
 
     /// `addpylib DIR NAMESPACE`: see the compatibility surface. Gives every library function.
-    fn add_pylib(&self, store: &DataStore, dir: &str, namespace: &str) -> Result<LibFunctions, RuntimeError>;
+    fn add_pylib(&self, _store: &DataStore, _dir: &str, _namespace: &str) -> Result<LibFunctions, RuntimeError> {
+        Ok(Vec::new().into())
+    }
 
     /// `BB_GLOBAL_PYMODULES`: import each and make it a global of metadata code.
-    fn add_global_modules(&self, names: &[&str]) -> Result<(), RuntimeError>;
+    fn add_global_modules(&self, _names: &[&str]) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// Calls a method of the store's Python object, because metadata put one of its own in place of ours.
     fn call_method(&self, _store: &DataStore, name: &str, _values: &[Value], _named: &[(&str, Value)]) -> Result<Value, RuntimeError> {
@@ -162,7 +179,7 @@ pub trait Runtime: Send + Sync {
 
     /// A log record of the `BitBake.<domain>` logger from native code. `level` as in Python's
     /// logging with BitBake's additions (DEBUG 10, NOTE 20, PLAIN 21, WARNING 30, ERROR 40).
-    fn log(&self, level: u32, domain: &str, message: &str);
+    fn log(&self, _level: u32, _domain: &str, _message: &str) {}
 }
 
 /// A runtime for stores whose values hold no Python: expressions give nothing, functions are not run, nothing is
@@ -176,32 +193,4 @@ impl Runtime for WithoutPython {
     fn eval_inline(&self, _: &DataStore, _: &str, _: Option<&str>) -> Result<Value, RuntimeError> {
         Ok(Value::None)
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, v: &str, _: &str) -> Result<Value, RuntimeError> {
-        Ok(v.into())
-    }
-    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn register_handler(
-        &self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32,
-    ) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
-        Ok(Vec::new().into())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn log(&self, _: u32, _: &str, _: &str) {}
 }

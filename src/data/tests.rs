@@ -1,7 +1,6 @@
 //! The store against answers of the reference: each case was run through it, and says what it gave.
 
 use crate::*;
-use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 /// Python enough for tests: calls of `d.getVar`, `d.setVar` and `bb.utils.contains` with literals, a text
@@ -64,28 +63,6 @@ impl Runtime for Fake {
     }
     fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         Ok(format!("{expr}({value})").into())
-    }
-    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn register_handler(&self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn save_handlers(&self) -> Box<dyn Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
-        Ok(Vec::new().into())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
-        Ok(())
     }
     fn log(&self, level: u32, domain: &str, message: &str) {
         self.0.lock().unwrap().push(format!("{level} {domain} {message}"));

@@ -52,9 +52,17 @@ pub struct TaskSpec {
     /// Show every shell command, and task output as it comes (`-v`).
     pub verbose_shell: bool,
     pub verbose_stdout: bool,
-    /// What it leaves when it has succeeded, if that was known before: its stamp (empty: none), what older ones
-    /// match, its signature file.
-    pub leavings: Option<(String, Vec<String>, Option<crate::signatures::PendingFile>)>,
+    /// What it leaves, if that was known before; else its process finds out.
+    pub leavings: Option<Leavings>,
+}
+
+/// What a task leaves when it has succeeded: its stamp (empty: none), what older ones match, and its
+/// signature file.
+#[derive(Clone, Debug)]
+pub struct Leavings {
+    pub stamp: String,
+    pub masks: Vec<String>,
+    pub signature: Option<crate::signatures::PendingFile>,
 }
 
 /// What `bb.build.worker_run` is told, as JSON.

@@ -7,6 +7,7 @@
 
 pub mod child;
 pub mod prologue;
+pub mod shared;
 pub mod shell;
 pub mod signatures;
 pub mod spawn;

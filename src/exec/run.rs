@@ -3,7 +3,7 @@
 //! process forked from one that runs Python pays for every object it touches, so the VM is entered only where
 //! something of that is to run; `bb.build` does there what Python code could see.
 
-use crate::child::{TaskPython, TaskSpec};
+use crate::child::{Leavings, TaskPython, TaskSpec};
 use crate::pymodule;
 use crate::shell;
 use crate::tasklog::TaskLog;
@@ -457,7 +457,7 @@ impl<'a> Run<'a> {
         let is_set = |name: &str| Ok::<_, Failure>(flag(store, task, name)?.is_some_and(|value| value.is_true()));
         let stamp = !is_set("nostamp")? && !is_set("selfstamp")?;
         let known = self.spec.leavings.as_ref().filter(|_| stamp);
-        let Some((path, masks, signature)) = known else {
+        let Some(Leavings { stamp: path, masks, signature }) = known else {
             return if handlers || stamp { self.call("task_succeeded", json!({ "event": handlers, "stamp": stamp })) } else { Ok(0) };
         };
         if handlers {

@@ -3,6 +3,7 @@
 //! The parent has one thread. Each child leads a session and process group of its own, so that a
 //! terminal's signals reach only the parent and one signal reaches all that a task started.
 
+use crate::shared::Shared;
 use crate::shell::pidfd;
 use hz_events::pipe::Lines;
 use hz_events::{Event, Sink};
@@ -253,25 +254,15 @@ fn lead_group(parent: u32) {
 
 /// A lock that processes forked from one another share. Its holder's id is its value, so that a
 /// holder that was killed does not keep the others out.
-struct SharedLock(*mut AtomicU32);
-
-// SAFETY: it points to memory that stays mapped until the process ends.
-unsafe impl Send for SharedLock {}
+struct SharedLock(Shared<AtomicU32>);
 
 impl SharedLock {
     fn new() -> io::Result<SharedLock> {
-        // SAFETY: asks for a page of our own; zero is the state "free".
-        let page = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0,
-            )
-        };
-        if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(SharedLock(page.cast())) }
+        Shared::new().map(SharedLock)
     }
 
     fn with<T>(&self, work: impl FnOnce() -> T) -> T {
-        // SAFETY: mapped, aligned, and only ever used as this type.
-        let lock = unsafe { &*self.0 };
+        let lock = &*self.0;
         let me = std::process::id();
         while let Err(holder) = lock.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
             // SAFETY: signal 0 only asks whether the process is there.
@@ -286,13 +277,6 @@ impl SharedLock {
         let result = work();
         lock.store(0, Ordering::Release);
         result
-    }
-}
-
-impl Drop for SharedLock {
-    fn drop(&mut self) {
-        // SAFETY: unmaps what `new` mapped; other processes keep their own mapping.
-        unsafe { libc::munmap(self.0.cast(), 4096) };
     }
 }
 

@@ -60,7 +60,8 @@ pub struct Configuration {
     pub common: ReadSet,
     /// Stands for Python functions and libraries that were defined meanwhile; whoever knows them sets it.
     pub code: String,
-    /// sha256 over the hashes of all multiconfigs' stores.
+    /// sha256 over the hashes of all multiconfigs' stores. Nothing here stands on it: making it tells of values
+    /// that cannot be expanded, as in the reference.
     pub data_hash: String,
 }
 

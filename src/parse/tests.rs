@@ -37,9 +37,6 @@ impl Runtime for Fake {
         }
         Ok(Value::str(expr))
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<hz_data::Value, RuntimeError> {
-        Ok(value.into())
-    }
     fn define(&self, module: &str, text: &str, _file: &str, line: u32) -> Result<(), RuntimeError> {
         self.note(format!("define {module} {line} {}", text.lines().next().unwrap_or_default()));
         Ok(())
@@ -78,16 +75,9 @@ impl Runtime for Fake {
         self.note(format!("handler {name} {mask:?} {line}"));
         Ok(())
     }
-    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
     fn add_pylib(&self, _: &DataStore, dir: &str, namespace: &str) -> Result<LibFunctions, RuntimeError> {
         self.note(format!("pylib {dir} {namespace}"));
         Ok(Vec::new().into())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
-        Ok(())
     }
     fn log(&self, level: u32, domain: &str, message: &str) {
         self.note(format!("log {level} {domain}: {message}"));

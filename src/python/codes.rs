@@ -53,24 +53,16 @@ pub fn open(path: &Path) {
     codes.file = Some(path.to_path_buf());
     codes.stored = Stored::open(path, KIND);
     codes.places.clear();
-    let program = hz_stored::program();
-    let Some(stored) = codes.stored.as_deref() else { return };
-    if let Some(at) = after_program(stored, &program) {
-        read(stored, at, |key, from, to| {
+    if let Some(stored) = codes.stored.as_deref() {
+        read(stored, |key, from, to| {
             codes.places.insert(key, (from, to));
         });
-    } else {
-        codes.stored = None;
     }
 }
 
-fn after_program(content: &[u8], program: &str) -> Option<usize> {
-    let (length, rest) = content.split_first_chunk::<4>()?;
-    rest.get(..u32::from_le_bytes(*length) as usize).filter(|found| *found == program.as_bytes()).map(|found| 4 + found.len())
-}
-
-/// Entries from `at` on: key, length, code.
-fn read(content: &[u8], mut at: usize, mut each: impl FnMut(Key, usize, usize)) {
+/// Entries: key, length, code.
+fn read(content: &[u8], mut each: impl FnMut(Key, usize, usize)) {
+    let mut at = 0;
     while let Some((head, _)) = content.get(at..).and_then(|rest| rest.split_first_chunk::<20>()) {
         let (mut key, mut length) = (Key::default(), [0; 4]);
         key.copy_from_slice(&head[..16]);
@@ -107,7 +99,7 @@ pub fn absorb(bytes: &[u8]) {
     let mut codes = CODES.lock();
     let codes = codes.get_or_insert_default();
     let known: rustc_hash::FxHashSet<Key> = codes.new.iter().map(|(key, _)| *key).collect();
-    read(bytes, 0, |key, from, to| {
+    read(bytes, |key, from, to| {
         if !codes.places.contains_key(&key) && !known.contains(&key) {
             codes.new.push((key, bytes[from..to].to_vec()));
         }
@@ -129,9 +121,7 @@ pub fn save() -> io::Result<()> {
     let mut codes = CODES.lock();
     let Some(codes) = codes.as_mut().filter(|codes| !codes.new.is_empty()) else { return Ok(()) };
     let Some(file) = &codes.file else { return Ok(()) };
-    let program = hz_stored::program();
-    let mut out = (program.len() as u32).to_le_bytes().to_vec();
-    out.extend(program.as_bytes());
+    let mut out = Vec::new();
     if let Some(stored) = codes.stored.as_deref() {
         for (key, (from, to)) in &codes.places {
             append(&mut out, key, &stored[*from..*to]);

@@ -126,14 +126,11 @@ impl Functions {
 
 const KIND: &Kind = b"hz-python-libs-1";
 
-/// What earlier runs found out, by module: two lines each, after one that names the program.
+/// What earlier runs found out, by module: two lines each.
 fn read_known(file: &Path) -> FxHashMap<String, (Known, String)> {
     let mut all = FxHashMap::default();
     let Some(stored) = Stored::open(file, KIND) else { return all };
     let mut lines = std::str::from_utf8(&stored).unwrap_or_default().lines();
-    if lines.next() != Some(&hz_stored::program()) {
-        return all;
-    }
     while let (Some(known), Some(functions)) = (lines.next(), lines.next()) {
         if let Ok(known) = serde_json::from_str::<Known>(known) {
             all.insert(known.name.clone(), (known, functions.to_string()));
@@ -153,11 +150,11 @@ pub fn add(vm: &VirtualMachine, dir: &str, namespace: &str) -> (PyResult<()>, Li
 
 fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(Known, Functions)>) -> PyResult<()> {
     let path = vm.sys_module.get_attr("path", vm)?;
-    let known: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
-    if !known.iter().any(|known| known == dir) {
+    let mut dirs: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
+    if !dirs.iter().any(|known| known == dir) {
         vm.call_method(&path, "append", (dir.to_string(),))?;
+        dirs.push(dir.to_string());
     }
-    let dirs: Vec<String> = path.try_to_value::<Vec<PyObjectRef>>(vm)?.into_iter().filter_map(|p| p.try_into_value(vm).ok()).collect();
     let context = context(vm)?;
     let module = vm.import(&vm.ctx.new_str(namespace), 0)?;
     context.set_item(namespace, module.clone(), vm)?;
@@ -175,10 +172,9 @@ fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(K
         if let Some((known, functions)) = met {
             if known.quiet {
                 let lazy = crate::runtime::module(vm, "_hz_stdlib._lazy")?;
-                let defer = lazy.get_attr("defer", vm)?;
-                defer.call((dotted.clone(),), vm)?;
+                lazy.get_attr("defer", vm)?.call((dotted.clone(),), vm)?;
                 for leader in &known.follows {
-                    defer.call((leader.clone(), dotted.clone()), vm)?;
+                    lazy.get_attr("follow", vm)?.call((leader.clone(), dotted.clone()), vm)?;
                 }
             } else {
                 vm.import(&vm.ctx.new_str(&*dotted), 0)?;
@@ -215,7 +211,7 @@ fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(K
     let package = Path::new(dir).join(namespace);
     ADDED.lock().insert(package.clone(), sum_of_all(&package, &mut sums));
     if let Some(file) = file.filter(|_| new) {
-        let mut text = hz_stored::program() + "\n";
+        let mut text = String::new();
         for (known, functions) in &*parts {
             let Ok(known) = serde_json::to_string(known) else { continue };
             text.push_str(&format!("{known}\n{}\n", functions.text()));
@@ -227,9 +223,7 @@ fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(K
 }
 
 fn visitor_of(vm: &VirtualMachine, module: &str, function: &str) -> PyResult {
-    vm.import(&vm.ctx.new_str(module), 0)?;
-    let module = vm.sys_module.get_attr("modules", vm)?.get_item(module, vm)?;
-    module.get_attr(&vm.ctx.new_str(function), vm)?.get_attr("visitorcode", vm)
+    crate::runtime::module(vm, module)?.get_attr(&vm.ctx.new_str(function), vm)?.get_attr("visitorcode", vm)
 }
 
 /// The functions and classes of one module that its own file defines; `visitors` gets the names and

@@ -29,15 +29,17 @@ fn run<R>(f: impl FnOnce(&VirtualMachine) -> PyResult<R>) -> Result<R, RuntimeEr
     enter(|vm| f(vm).map_err(|error| to_runtime(vm, error)))
 }
 
-/// A loaded module.
-pub(crate) fn module(vm: &VirtualMachine, name: &'static str) -> PyResult {
-    match vm.sys_module.get_attr("modules", vm)?.get_item(name, vm) {
-        Ok(module) => Ok(module),
-        Err(_) => {
-            vm.import(name, 0)?;
-            vm.sys_module.get_attr("modules", vm)?.get_item(name, vm)
-        }
+/// A loaded module by its dotted name.
+pub fn module(vm: &VirtualMachine, name: &str) -> PyResult {
+    let modules = vm.sys_module.get_attr("modules", vm)?;
+    // The import statement takes its time even for what is there.
+    if let Some(modules) = modules.downcast_ref::<PyDict>()
+        && let Some(module) = modules.get_item_opt(name, vm)?
+    {
+        return Ok(module);
     }
+    vm.import(&vm.ctx.new_str(name), 0)?;
+    modules.get_item(name, vm)
 }
 
 /// Does a class handler of the metadata want events of this class (`bb.event.BuildStarted`)?

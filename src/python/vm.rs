@@ -62,8 +62,8 @@ pub(crate) fn pycache() -> Option<&'static PathBuf> {
 /// share them.
 pub fn run_deferred() {
     enter(|vm| {
-        let run = vm.import("_hz_stdlib._lazy", 0).and_then(|_| crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((), vm));
-        if let Err(error) = run {
+        let run = |vm: &VirtualMachine| crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((), vm);
+        if let Err(error) = run(vm) {
             vm.print_exception(&error);
         }
     });

@@ -5,6 +5,7 @@
 //! made ready once, and nobody is idle while another has the large recipes left.
 
 use crate::{DOMAIN, Result, RunQueue};
+use hz_exec::shared::Shared;
 use hz_events::pipe::{Lines, line};
 use hz_events::{Event, Sink, emit, level, log};
 use hz_graph::{TaskId, fatal};
@@ -13,7 +14,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustc_hash::FxHashSet;
 use std::io::{PipeReader, PipeWriter, Write, pipe};
 use std::os::fd::{AsFd, AsRawFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -33,34 +33,6 @@ impl Sink for ToParent {
             // If nobody reads any more, the command has gone.
             let _ = self.0.write_all(&line);
         }
-    }
-}
-
-/// A number that processes forked from one another count up together.
-struct Counter(NonNull<AtomicUsize>);
-
-impl Counter {
-    fn new() -> std::io::Result<Counter> {
-        // SAFETY: a fresh mapping, zeroed, large enough for the number, that nobody else has.
-        let page = unsafe {
-            libc::mmap(std::ptr::null_mut(), size_of::<AtomicUsize>(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0)
-        };
-        match NonNull::new(page.cast()) {
-            Some(number) if page != libc::MAP_FAILED => Ok(Counter(number)),
-            _ => Err(std::io::Error::last_os_error()),
-        }
-    }
-    /// The number as it was before.
-    fn take(&self) -> usize {
-        // SAFETY: mapped as long as `self` lives.
-        unsafe { self.0.as_ref() }.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<AtomicUsize>()) };
     }
 }
 
@@ -128,12 +100,12 @@ impl RunQueue {
         for (id, task) in self.work.graph.tasks.iter().enumerate() {
             groups.entry((task.mc, task.recipe.0)).or_default().push(id as TaskId);
         }
-        let next = Counter::new().map_err(failed)?;
+        let next = Shared::<AtomicUsize>::new().map_err(failed)?;
         let parts = self.settings.parse_threads.clamp(1, groups.len().max(1));
         let mut children = Vec::new();
         for _ in 0..parts {
             let mut write = || {
-                while let Some((_, tasks)) = groups.get_index(next.take()) {
+                while let Some((_, tasks)) = groups.get_index(next.fetch_add(1, Ordering::Relaxed)) {
                     tasks.iter().try_for_each(|id| self.sigs.dump_sigtask(&self.work.graph, *id))?;
                 }
                 Ok::<(), hz_graph::GraphError>(())

@@ -3,6 +3,7 @@
 
 use crate::Work;
 use hz_diagnostics::Str;
+pub use hz_exec::child::Leavings;
 use hz_graph::{Result, TaskGraph, TaskId};
 use std::time::Duration;
 
@@ -55,18 +56,6 @@ pub trait Signatures {
         Ok(())
     }
 }
-
-/// What a task leaves when it has succeeded: its stamp (empty: none), what older ones match, and its
-/// signature file.
-#[derive(Clone, Debug)]
-pub struct Leavings {
-    pub stamp: String,
-    pub masks: Vec<String>,
-    pub signature: Option<SignatureFile>,
-}
-
-/// A signature file, but for what all tasks of its recipe have in common.
-pub type SignatureFile = hz_exec::signatures::PendingFile;
 
 /// A call of BB_HASHCHECK_FUNCTION.
 pub struct HashCheck<'a> {

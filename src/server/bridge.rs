@@ -11,15 +11,7 @@ pub fn python<R>(f: impl FnOnce(&VirtualMachine) -> PyResult<R>) -> Result<R, Ru
 
 /// A loaded module by its dotted name.
 pub fn module(vm: &VirtualMachine, name: &str) -> PyResult {
-    let modules = vm.sys_module.get_attr("modules", vm)?;
-    // The import statement takes its time even for what is there.
-    if let Some(modules) = modules.downcast_ref::<rustpython_vm::builtins::PyDict>()
-        && let Some(module) = modules.get_item_opt(name, vm)?
-    {
-        return Ok(module);
-    }
-    vm.import(&vm.ctx.new_str(name), 0)?;
-    modules.get_item(name, vm)
+    hz_python::runtime::module(vm, name)
 }
 
 /// `module.function(*args)`.

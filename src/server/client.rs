@@ -193,7 +193,8 @@ mod _hz_cooker {
         TERMINAL.set(Some(terminal.clone()));
         let features = Features { tracking: truth("tracking")?, skip_fragments: truth("skip_fragments")? };
         OPEN.store(true, Ordering::Relaxed);
-        let session = Session::open(request, terminal, env, features)
+        let session = crate::session::check_place(&env)
+            .and_then(|()| Session::open(request, terminal, env, features))
             .and_then(|session| session.set_command_line().map(|()| session))
             .inspect_err(|_| OPEN.store(false, Ordering::Relaxed))
             .map_err(|e| told(vm, e))?;

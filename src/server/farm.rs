@@ -3,6 +3,7 @@
 //! Jobs are claimed from a counter in shared memory, so a helper with small jobs takes more of
 //! them. The main process stays single-threaded and reads all pipes with poll(2).
 
+use hz_exec::shared::Shared;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -66,7 +67,7 @@ struct Helper {
 /// A running farm.
 pub struct Farm {
     helpers: Vec<Option<Helper>>,
-    counter: *const AtomicUsize,
+    counter: Shared<AtomicUsize>,
     total: usize,
     /// Room for what is read at once.
     chunk: Vec<u8>,
@@ -74,22 +75,6 @@ pub struct Farm {
 
 /// What a pipe may hold, so that helpers seldom wait for us: as much as everybody may ask for.
 const PIPE: i32 = 1 << 20;
-
-/// One counter in memory that forked processes share; unmapped with the process.
-fn shared_counter() -> io::Result<*const AtomicUsize> {
-    // SAFETY: an anonymous shared mapping of one page; zero is a valid AtomicUsize.
-    let page = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            4096,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page as *const AtomicUsize) }
-}
 
 impl Farm {
     /// Starts `workers` helpers for jobs `0..total`. `fork` forks (0 in the child). In the child,
@@ -103,8 +88,7 @@ impl Farm {
         job: impl Fn(&mut S, usize) -> Vec<u8>,
         rest: impl Fn(S) -> Vec<u8>,
     ) -> io::Result<Farm> {
-        let counter = shared_counter()?;
-        let mut farm = Farm { helpers: Vec::new(), counter, total, chunk: vec![0; 1 << 18] };
+        let mut farm = Farm { helpers: Vec::new(), counter: Shared::new()?, total, chunk: vec![0; 1 << 18] };
         for n in 0..workers.min(total).max(1) {
             let (read, write) = nix::unistd::pipe()?;
             let pid = fork()?;
@@ -113,7 +97,7 @@ impl Farm {
                 farm.helpers.clear();
                 // SAFETY: the descriptor is ours and goes nowhere else.
                 let outlet = Outlet { file: unsafe { File::from_raw_fd(write.into_raw_fd()) } };
-                let code = Self::work(n, outlet, counter, total, &make, &job, &rest);
+                let code = Self::work(n, outlet, &farm.counter, total, &make, &job, &rest);
                 // SAFETY: ends the forked process without running the parent's exit handlers.
                 unsafe { libc::_exit(code) };
             }
@@ -137,7 +121,7 @@ impl Farm {
     fn work<S>(
         n: usize,
         mut outlet: Outlet,
-        counter: *const AtomicUsize,
+        counter: &AtomicUsize,
         total: usize,
         make: &impl Fn(usize, &Outlet) -> S,
         job: &impl Fn(&mut S, usize) -> Vec<u8>,
@@ -149,8 +133,6 @@ impl Farm {
         if let Some(work) = AT_START.get() {
             work();
         }
-        // SAFETY: the page lives as long as the process.
-        let counter = unsafe { &*counter };
         let mut state = make(n, &outlet);
         loop {
             let at = counter.fetch_add(1, Ordering::Relaxed);
@@ -171,8 +153,7 @@ impl Farm {
 
     /// No further jobs are claimed; those being worked on are finished.
     pub fn stop(&self) {
-        // SAFETY: the page lives as long as the process.
-        unsafe { &*self.counter }.store(self.total, Ordering::Relaxed);
+        self.counter.store(self.total, Ordering::Relaxed);
     }
 
     /// Waits up to `timeout_ms` for messages. None: all helpers have ended.

@@ -3,7 +3,7 @@
 use crate::bridge::{fire, number, text, trace};
 use crate::farm::{Farm, Message, Outlet};
 use hz_cache::{Base, Packer, ParsedFile, Recipe, RecipeCache};
-use hz_data::{DataError, DataStore, RuntimeError, Value};
+use hz_data::{DataError, DataStore, RuntimeError};
 use hz_diagnostics::Str;
 use hz_events::{Event, level, log};
 use crate::basehashes::BaseHashes;
@@ -57,14 +57,13 @@ impl hz_events::Sink for OutletSink {
 }
 
 /// What all recipes depend on: the variables of the configuration, each for those who read it, and for all
-/// of them its Python functions, event handlers and other files (the layers' libraries), and this program.
+/// of them its Python functions and other files (the layers' libraries).
 fn base(config: &Configuration) -> Result<Base> {
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     };
-    part(&hz_stored::program());
     part(&config.code);
     let mut variables = Vec::new();
     for (mc, store) in &config.mcdata {
@@ -78,15 +77,6 @@ fn base(config: &Configuration) -> Result<Base> {
             match hz_cache::FileState::of(Path::new(&*dependency.path)) {
                 hz_cache::FileState::Absent => part(""),
                 hz_cache::FileState::Present { sha256, .. } => part(&hex::encode(sha256)),
-            }
-        }
-        if let Some(Value::List(handlers)) = store.get_raw("__BBHANDLERS") {
-            for handler in handlers.iter().map(Value::to_text) {
-                part(&handler);
-                part(&store.get_raw(&handler).map(|text| text.to_text()).unwrap_or_default());
-                for (flag, value) in store.get_flags(&handler, None, false)?.unwrap_or_default() {
-                    part(&format!("{flag}={}", value.to_text()));
-                }
             }
         }
         let ignored = store.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;

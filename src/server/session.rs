@@ -149,7 +149,7 @@ fn run_measured(request: Request) -> i32 {
 }
 
 /// Says what ended a command, unless it has been said.
-fn tell_error(error: &Error) {
+pub(crate) fn tell_error(error: &Error) {
     match error {
         Error::Handled => {}
         Error::Python(e, _) => tell(e),
@@ -193,7 +193,7 @@ fn check_locale() -> Result<()> {
 }
 
 /// Can anything be read where the command was given?
-fn check_place(caller: &IndexMap<String, String>) -> Result<()> {
+pub(crate) fn check_place(caller: &IndexMap<String, String>) -> Result<()> {
     check_locale()?;
     let bbpath = caller.get("BBPATH").map(String::as_str);
     if ["bblayers.conf", "bitbake.conf"].iter().all(|file| hz_parse::find_config_file(file, bbpath).is_none()) {
@@ -337,12 +337,11 @@ pub struct Session {
 
 impl Session {
     /// Goes to the build directory, locks it and reads the configuration. `caller` is the user's
-    /// environment; this process's becomes the cleaned one.
+    /// environment, of which [`check_place`] was asked; this process's becomes the cleaned one.
     ///
     /// # Errors
     /// Whatever the configuration has wrong; the lock is free again then.
     pub fn open(request: Request, terminal: Terminal, caller: IndexMap<String, String>, features: Features) -> Result<Session> {
-        check_place(&caller)?;
         let topdir = PathBuf::from(find_topdir(&caller));
         let lock = take_lock(&topdir, &terminal)?;
         set_environment(&clean_environment(&caller));

@@ -2,11 +2,10 @@
 //! directory's configuration, read only if the program asks for it.
 
 use crate::Request;
-use crate::bridge::{call, tell, text, texts};
+use crate::bridge::{call, text, texts};
 use crate::program::{run_program, start_python};
-use crate::session::{Features, Session, Terminal, environment};
+use crate::session::{Features, Session, Terminal, check_place, environment, tell_error};
 use hz_events::level;
-use hz_parse::Error;
 use hz_ui::Options;
 use rustpython_vm::VirtualMachine;
 use std::cell::RefCell;
@@ -36,14 +35,11 @@ fn configure(vm: &VirtualMachine) -> rustpython_vm::PyResult {
     let terminal = Terminal::new(Options { quiet: 0, loglevel: level::WARNING, universe: false, domains: Vec::new() });
     hz_events::set_sink(Box::new(terminal.clone()));
     let features = Features { tracking: false, skip_fragments: false };
-    let session = match Session::open(Request::default(), terminal, environment(), features) {
+    let caller = environment();
+    let session = match check_place(&caller).and_then(|()| Session::open(Request::default(), terminal, caller, features)) {
         Ok(opened) => opened,
         Err(error) => {
-            match &error {
-                Error::Handled => {}
-                Error::Python(e, _) => tell(e),
-                other => hz_events::log(level::ERROR, "", other.to_string()),
-            }
+            tell_error(&error);
             return Ok(vm.ctx.none());
         }
     };

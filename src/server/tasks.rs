@@ -199,7 +199,7 @@ impl Forker {
                 fakerootnoenv: info.fakerootnoenv.clone(),
                 verbose_shell: self.verbose || self.debug > 0,
                 verbose_stdout: self.verbose,
-                leavings: spec.leavings.clone().map(|known| (known.stamp, known.masks, known.signature)),
+                leavings: spec.leavings.clone(),
             };
             run_in_child(&task, &VmPython { definitions, offline })
         };

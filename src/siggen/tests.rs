@@ -5,7 +5,7 @@
 use crate::sigdata::RunData;
 use crate::*;
 use hz_data::{
-    ClassEvent, DataError, DataStore, LibFunction, LibFunctions, PythonError, Read, Runtime, RuntimeError, SetInfo, Value,
+    DataError, DataStore, LibFunction, PythonError, Read, Runtime, RuntimeError, SetInfo, Value,
 };
 use hz_diagnostics::Str;
 use serde_json::Value as Json;
@@ -56,32 +56,6 @@ impl Runtime for Expressions {
             other => panic!("the fixtures hold an expression this does not know: {other}"),
         })
     }
-    fn apply_filter(&self, _: &DataStore, _: &str, value: &str, _: &str) -> Result<hz_data::Value, RuntimeError> {
-        Ok(value.into())
-    }
-    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn run_anonymous(&self, _: &DataStore, _: &[Str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn register_handler(&self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn save_handlers(&self) -> Box<dyn std::any::Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn std::any::Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
-        Ok(Vec::new().into())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn log(&self, _: u32, _: &str, _: &str) {}
 }
 
 /// A store as configurations have it: the environment has brought exported variables.

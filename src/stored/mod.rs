@@ -15,26 +15,37 @@ use std::time::{Duration, SystemTime};
 /// Tells one kind of file, and one layout of it, from all others.
 pub type Kind = [u8; 16];
 
-/// Kind; time in nanoseconds; length of the content; checksum. A multiple of 16, so that the content of
-/// a mapped file is aligned to that.
-const HEADER: usize = 16 + 8 + 8 + 32;
+/// Kind; program; time in nanoseconds; length of the content; checksum. A multiple of 16, so that the content
+/// of a mapped file is aligned to that.
+const HEADER: usize = 16 + 16 + 8 + 8 + 32;
 
 /// The content of a file, mapped.
 #[derive(Debug)]
 pub struct Stored(memmap2::Mmap);
 
 impl Stored {
-    /// The file at `path`. None: missing, of another kind, damaged.
+    /// The file at `path`. None: missing, of another kind or another build of the program, damaged.
     pub fn open(path: &Path, kind: &Kind) -> Option<Stored> {
+        Stored::open_of(path, kind, program())
+    }
+
+    fn open_of(path: &Path, kind: &Kind, program: [u8; 16]) -> Option<Stored> {
         let file = File::open(path).ok()?;
         // SAFETY: such a file is only ever replaced by rename, never written in place.
         let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
         let (header, content) = map.split_at_checked(HEADER)?;
-        if header[..16] != *kind || number(&header[24..32]) != content.len() as u64 {
+        if header[..16] != *kind || header[16..32] != program || number(&header[40..48]) != content.len() as u64 {
             return None;
         }
-        let as_written = changed(&file.metadata().ok()?) == i128::from(number(&header[16..24]));
-        (as_written || Sha256::digest(content).as_slice() == &header[32..]).then_some(Stored(map))
+        let as_written = changed(&file.metadata().ok()?) == i128::from(number(&header[32..40]));
+        (as_written || Sha256::digest(content).as_slice() == &header[48..]).then_some(Stored(map))
+    }
+
+    /// SHA-256 of the content, as the header says it.
+    pub fn sum(&self) -> [u8; 32] {
+        let mut sum = [0; 32];
+        sum.copy_from_slice(&self.0[48..HEADER]);
+        sum
     }
 }
 
@@ -64,9 +75,10 @@ pub fn write(path: &Path, kind: &Kind, content: &[u8]) -> io::Result<()> {
     let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos() as u64;
     let mut header = [0u8; HEADER];
     header[..16].copy_from_slice(kind);
-    header[16..24].copy_from_slice(&written.to_le_bytes());
-    header[24..32].copy_from_slice(&(content.len() as u64).to_le_bytes());
-    header[32..].copy_from_slice(&Sha256::digest(content));
+    header[16..32].copy_from_slice(&program());
+    header[32..40].copy_from_slice(&written.to_le_bytes());
+    header[40..48].copy_from_slice(&(content.len() as u64).to_le_bytes());
+    header[48..].copy_from_slice(&Sha256::digest(content));
     out.write_all(&header)?;
     out.write_all(content)?;
     out.as_file().set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(written)))?;
@@ -76,11 +88,14 @@ pub fn write(path: &Path, kind: &Kind, content: &[u8]) -> io::Result<()> {
 }
 
 /// Tells this build of the program from others: what they keep may mean something else.
-pub fn program() -> String {
-    match std::env::current_exe().and_then(std::fs::metadata) {
+fn program() -> [u8; 16] {
+    let text = match std::env::current_exe().and_then(std::fs::metadata) {
         Ok(meta) => format!("{} {}", meta.size(), changed(&meta)),
         Err(_) => String::new(),
-    }
+    };
+    let mut program = [0; 16];
+    program.copy_from_slice(&Sha256::digest(text)[..16]);
+    program
 }
 
 #[cfg(test)]
@@ -97,6 +112,7 @@ mod tests {
         write(&path, KIND, b"some content").unwrap();
         assert_eq!(&*Stored::open(&path, KIND).unwrap(), b"some content");
         assert!(Stored::open(&path, b"hz-stored-test-2").is_none());
+        assert!(Stored::open_of(&path, KIND, [7; 16]).is_none(), "another program");
 
         let bytes = std::fs::read(&path).unwrap();
         let damaged = |at: usize| {
@@ -105,7 +121,7 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             Stored::open(&path, KIND).is_none()
         };
-        assert!([3, 25, 40, bytes.len() - 1].into_iter().all(damaged));
+        assert!([3, 25, 40, 50, bytes.len() - 1].into_iter().all(damaged));
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(&*Stored::open(&path, KIND).unwrap(), b"some content", "a copy");
         for length in [0, 10, HEADER, bytes.len() - 1] {

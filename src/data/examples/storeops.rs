@@ -5,7 +5,6 @@
 //! A line is an operation and its arguments, separated by tabs; `\n` and `\t` stand for the characters.
 
 use hz_data::*;
-use std::any::Any;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -110,28 +109,6 @@ impl Runtime for Mini {
     fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         let suffix = literal(expr.trim_start_matches("suffix(val,").trim_end_matches(')'));
         Ok(value.split_whitespace().map(|w| format!("{w}{suffix}")).collect::<Vec<_>>().join(" ").into())
-    }
-    fn define(&self, _: &str, _: &str, _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn run_anonymous(&self, _: &DataStore, _: &[hz_diagnostics::Str]) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn fire(&self, _: &DataStore, _: ClassEvent<'_>) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn register_handler(&self, _: &DataStore, _: &str, _: &str, _: &[&str], _: &str, _: u32) -> Result<(), RuntimeError> {
-        Ok(())
-    }
-    fn save_handlers(&self) -> Box<dyn Any + Send> {
-        Box::new(())
-    }
-    fn restore_handlers(&self, _: Box<dyn Any + Send>) {}
-    fn add_pylib(&self, _: &DataStore, _: &str, _: &str) -> Result<LibFunctions, RuntimeError> {
-        Ok(Vec::new().into())
-    }
-    fn add_global_modules(&self, _: &[&str]) -> Result<(), RuntimeError> {
-        Ok(())
     }
     fn log(&self, level: u32, _: &str, message: &str) {
         self.0.lock().unwrap().push(format!("LOG {level} {message}"));

@@ -69,6 +69,21 @@ fn metadata_runs() {
     assert_eq!(eval(state), "_NotRunYet");
     assert_eq!(eval("'helper' in dir(own.a) and own.a.f(d)"), "value");
     assert_eq!(eval(state), "module");
+    // One that changes another module is run at once where that was run before.
+    std::fs::create_dir_all(dir.join("lib/late")).unwrap();
+    for (file, text) in [
+        ("__init__", "BBIMPORTS = ['loud', 'marks']\n"),
+        ("loud", "import late.still\nbb.late_loud = late.still.f()\n"),
+        ("marks", "import late.still\ndef mark(o): o.marked = True\nmark(late.still.f)\n"),
+        ("still", "def f(): return 1\n"),
+    ] {
+        std::fs::write(dir.join(format!("lib/late/{file}.py")), text).unwrap();
+    }
+    for _ in 0..2 {
+        runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "late").unwrap();
+        assert_eq!(eval("late.still.f.marked"), "True");
+        hz_python::call_python_function(&store, "do_forget_late", &forget.replace("'own'", "'late'"), "forget", 0).unwrap();
+    }
     // Not when it says something else than then.
     std::fs::write(dir.join("lib/own/a.py"), format!("{source}\nX = 1\n")).unwrap();
     hz_python::call_python_function(&store, "do_forget", forget, "forget", 0).unwrap();
