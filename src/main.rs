@@ -2,6 +2,8 @@
 
 use std::ffi::{c_int, c_long};
 
+// Without huge pages: a command that lives for a quarter of a second touches tens of megabytes, and clearing all of each huge
+// page it touches takes longer than the rest of it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import sys
 import types
 import uuid
 from contextlib import contextmanager
@@ -725,6 +726,39 @@ def _leavings_known():
         if dump is not None and not (set(dump.__code__.co_names) <= _PLAIN_NAMES):
             return False
     return True
+
+
+# All that is called of a generator to hash the tasks of a graph.
+_HASHING = (
+    "setup_datacache", "tasks_resolved", "set_setscene_tasks", "prep_taskhash", "rundep_check", "read_taint", "get_taskhash",
+    "get_cached_unihash", "get_unihash", "get_unihashes", "writeout_file_checksum_cache",
+)
+
+
+def _code_of_hashing():
+    """[(file, class)] of the code that hashes besides ours, and whether a server is asked; None where that cannot be
+    told."""
+    generator = bb.parse.siggen
+    hooks = ("__getattribute__", "__getattr__", "__setattr__")
+    if not isinstance(generator, SignatureGeneratorBasic) or not vars(generator).keys().isdisjoint(_HASHING):
+        return None
+    found = []
+    for cls in type(generator).__mro__[:-1]:
+        if any(name in vars(cls) for name in hooks):
+            return None
+        if cls.__module__ == __name__ and globals().get(cls.__name__) is cls:
+            if any(vars(cls)[name].__module__ != __name__ for name in _HASHING if name in vars(cls)):
+                return None
+            continue
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        if file is None or cls.__qualname__ != cls.__name__:
+            return None
+        # Whoever puts a method of his own into a class of another file is not found there.
+        for name in _HASHING:
+            if name in vars(cls) and getattr(getattr(vars(cls)[name], "__code__", None), "co_filename", None) != file:
+                return None
+        found.append((file, cls.__name__))
+    return found, _HASHING, isinstance(generator, SignatureGeneratorUniHashMixIn)
 
 
 def _leavings(mcfn, task, stampbase, dump):

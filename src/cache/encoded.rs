@@ -1,7 +1,7 @@
 //! Facts of a recipe as a row of numbers: texts and lists of them stand in tables. Each number says in its
 //! upper bits of which table it is, so that a row can be moved to other tables without knowing what it means.
 
-use crate::recipe::{RecipeInfo, TaskDeps};
+use crate::recipe::{Providing, RecipeInfo, TaskDeps};
 use hz_diagnostics::Str;
 use hz_siggen::packed::Interner;
 use indexmap::IndexMap;
@@ -54,7 +54,7 @@ fn visit(info: &mut RecipeInfo, v: &mut impl Visit) {
         file_checksums, depends, rdepends, rrecommends, rdepends_pkg, rrecommends_pkg, inherits, hashfilename, fakerootenv,
         fakerootdirs, fakerootlogs, fakerootnoenv, extradepsfunc, basehashes, siggen: _,
     } = info;
-    for text in [mcfn, pn, stamp, pe, pv, pr] {
+    for text in [mcfn, pn, stamp] {
         v.text(text);
     }
     let mut is_skipped = skipped.is_some();
@@ -64,11 +64,12 @@ fn visit(info: &mut RecipeInfo, v: &mut impl Visit) {
         v.text(&mut reason);
         *skipped = Some(reason);
     }
-    for list in [variants, appends, provides, rprovides, packages, packages_dynamic] {
-        v.list(list);
-    }
+    visit_providing(
+        [pe, pv, pr], default_preference, exclude_from_world, [provides, rprovides, packages, packages_dynamic], rprovides_pkg, v,
+    );
+    v.list(variants);
+    v.list(appends);
     v.truth(nocache);
-    v.lists(rprovides_pkg);
     let TaskDeps { tasks: names, parents, flags } = task_deps;
     v.list(tasks);
     v.list(names);
@@ -82,10 +83,6 @@ fn visit(info: &mut RecipeInfo, v: &mut impl Visit) {
         v.pairs(&mut texts);
         flags.insert(flag, texts);
     }
-    let mut preference: Str = default_preference.to_string().into();
-    v.text(&mut preference);
-    *default_preference = preference.parse().unwrap_or_default();
-    v.truth(exclude_from_world);
     for text in [stampclean, hashfilename, fakerootenv, fakerootdirs, fakerootlogs, fakerootnoenv, extradepsfunc] {
         v.text(text);
     }
@@ -97,6 +94,20 @@ fn visit(info: &mut RecipeInfo, v: &mut impl Visit) {
     v.lists(rdepends_pkg);
     v.lists(rrecommends_pkg);
     v.pairs(basehashes);
+}
+
+/// What stands behind the head: the fields of [`Providing`].
+fn visit_providing(
+    version: [&mut Str; 3], default_preference: &mut i64, exclude_from_world: &mut bool, lists: [&mut Vec<Str>; 4],
+    rprovides_pkg: &mut IndexMap<Str, Vec<Str>>, v: &mut impl Visit,
+) {
+    version.into_iter().for_each(|text| v.text(text));
+    let mut preference: Str = default_preference.to_string().into();
+    v.text(&mut preference);
+    *default_preference = preference.parse().unwrap_or_default();
+    v.truth(exclude_from_world);
+    lists.into_iter().for_each(|list| v.list(list));
+    v.lists(rprovides_pkg);
 }
 
 struct Encoder<'a> {
@@ -135,11 +146,25 @@ pub(crate) struct Head {
 }
 
 /// The beginning of a row.
-pub(crate) fn head(mut row: impl Iterator<Item = u32>, text: impl Fn(u32) -> Str) -> Head {
+pub(crate) fn head(row: &mut dyn Iterator<Item = u32>, text: impl Fn(u32) -> Str) -> Head {
     let mut next = || row.next().unwrap_or_default() & !KIND;
     let [mcfn, pn, stamp] = [next(), next(), next()].map(&text);
-    let [_, _, _, is_skipped] = [next(), next(), next(), next()];
-    Head { mcfn, pn, stamp, skipped: (is_skipped != 0).then(|| text(next())) }
+    let is_skipped = next() != 0;
+    Head { mcfn, pn, stamp, skipped: is_skipped.then(|| text(next())) }
+}
+
+/// What decides who provides what, of a row.
+pub(crate) fn providing(
+    row: &mut dyn Iterator<Item = u32>, text: &dyn Fn(u32) -> Str, list: impl Fn(u32, &mut dyn FnMut(u32)),
+) -> Providing {
+    head(row, |_| Str::default());
+    let mut found = Providing::default();
+    let Providing {
+        pe, pv, pr, default_preference, exclude_from_world, provides, rprovides, packages, packages_dynamic, rprovides_pkg,
+    } = &mut found;
+    let lists = [provides, rprovides, packages, packages_dynamic];
+    visit_providing([pe, pv, pr], default_preference, exclude_from_world, lists, rprovides_pkg, &mut Decoder { row, text, list });
+    found
 }
 
 /// Moves a row to other tables.
@@ -193,6 +218,7 @@ pub(crate) fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Recipe;
     use hz_siggen::packed::Tables;
 
     /// Facts with something in every field.
@@ -256,6 +282,9 @@ mod tests {
         for info in [facts(), RecipeInfo::default(), RecipeInfo { skipped: None, ..facts() }] {
             let row = encode(info.clone(), &mut tables);
             assert_eq!(format!("{:?}", decoded(&row, &tables)), format!("{info:?}"));
+            let list = |n, give: &mut dyn FnMut(u32)| tables.list(n).into_iter().for_each(give);
+            let part = providing(&mut row.iter().copied(), &|n| tables.text(n).into(), list);
+            assert_eq!(format!("{part:?}"), format!("{:?}", Recipe::from(info).providing()));
         }
     }
 

@@ -16,5 +16,5 @@ mod tables;
 pub use base::Base;
 pub use files::{FileState, Stamp};
 pub use packed::{Packer, ParsedFile};
-pub use recipe::{Recipe, RecipeInfo, TaskDeps};
+pub use recipe::{Providing, Recipe, RecipeInfo, TaskDeps};
 pub use store::{CacheError, RecipeCache};

@@ -75,6 +75,21 @@ pub struct TaskDeps {
     pub flags: IndexMap<Str, IndexMap<Str, Str>>,
 }
 
+/// The part of the facts that decides who provides what, in the fields of [`RecipeInfo`] of the same names.
+#[derive(Clone, Debug, Default)]
+pub struct Providing {
+    pub pe: Str,
+    pub pv: Str,
+    pub pr: Str,
+    pub default_preference: i64,
+    pub exclude_from_world: bool,
+    pub provides: Vec<Str>,
+    pub rprovides: Vec<Str>,
+    pub packages: Vec<Str>,
+    pub packages_dynamic: Vec<Str>,
+    pub rprovides_pkg: IndexMap<Str, Vec<Str>>,
+}
+
 /// A recipe of this run. One that the cache file still knew is read from it when somebody asks for more
 /// than stands here: most commands need all recipes' names and few recipes' facts.
 #[derive(Clone, Debug)]
@@ -83,6 +98,7 @@ pub struct Recipe {
     pub pn: Str,
     pub skipped: Option<Str>,
     pub stamp: Str,
+    providing: OnceLock<Providing>,
     info: OnceLock<RecipeInfo>,
     place: Option<Place>,
 }
@@ -90,7 +106,27 @@ pub struct Recipe {
 impl Recipe {
     pub(crate) fn at(place: Place) -> Recipe {
         let Head { mcfn, pn, stamp, skipped } = place.head();
-        Recipe { mcfn, pn, skipped, stamp, info: OnceLock::new(), place: Some(place) }
+        Recipe { mcfn, pn, skipped, stamp, providing: OnceLock::new(), info: OnceLock::new(), place: Some(place) }
+    }
+
+    /// What of the facts all recipes are asked for where one is looked for. Does not read the rest.
+    pub fn providing(&self) -> &Providing {
+        self.providing.get_or_init(|| match (self.info.get(), &self.place) {
+            (Some(info), _) => Providing {
+                pe: info.pe.clone(),
+                pv: info.pv.clone(),
+                pr: info.pr.clone(),
+                default_preference: info.default_preference,
+                exclude_from_world: info.exclude_from_world,
+                provides: info.provides.clone(),
+                rprovides: info.rprovides.clone(),
+                packages: info.packages.clone(),
+                packages_dynamic: info.packages_dynamic.clone(),
+                rprovides_pkg: info.rprovides_pkg.clone(),
+            },
+            (None, Some(place)) => place.providing(),
+            (None, None) => Providing::default(),
+        })
     }
 }
 
@@ -101,6 +137,7 @@ impl From<RecipeInfo> for Recipe {
             pn: info.pn.clone(),
             skipped: info.skipped.clone(),
             stamp: info.stamp.clone(),
+            providing: OnceLock::new(),
             info: info.into(),
             place: None,
         }

@@ -4,10 +4,10 @@
 //! anew goes into the small one ([`ADDITION`]), until it holds too much. It names the file that it adds to.
 
 use crate::base::{Base, Changes, changes};
-use crate::encoded::{Head, decode, head, renumber};
+use crate::encoded::{Head, decode, head, providing, renumber};
 use crate::files::{Checker, FileState};
 use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
-use crate::recipe::{Recipe, RecipeInfo};
+use crate::recipe::{Providing, Recipe, RecipeInfo};
 use crate::tables::{Numbering, SharedTexts, Tables};
 use hz_data::ReadSet;
 use hz_diagnostics::Str;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Bumped whenever the archived types change.
-const KIND: &Kind = b"hz-recipes-00005";
+const KIND: &Kind = b"hz-recipes-00006";
 
 /// What the name of the file beside the cache file ends in.
 const ADDITION: &str = "-added";
@@ -119,7 +119,11 @@ impl Place {
     }
     pub fn head(&self) -> Head {
         let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
-        head(self.row(), |n| texts.get(n, || tables.text(n)))
+        head(&mut self.row(), |n| texts.get(n, || tables.text(n)))
+    }
+    pub fn providing(&self) -> Providing {
+        let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
+        providing(&mut self.row(), &|n| texts.get(n, || tables.text(n)), |n, give| tables.list(n).for_each(give))
     }
     pub fn read(&self) -> RecipeInfo {
         let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());

@@ -5,6 +5,7 @@
 //! metadata's Python functions, class handlers and signature generator, and runs what is out of the ordinary as
 //! a whole; what it needs of the system (logs, shell scripts and their messages, stamps) is here.
 
+pub mod checksums;
 pub mod child;
 pub mod prologue;
 pub mod shared;

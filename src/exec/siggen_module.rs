@@ -17,7 +17,7 @@ mod _hz_siggen {
     use hz_python::errors::from_data;
     use hz_python::store::unwrap;
     use hz_siggen::sigdata::RunData;
-    use hz_siggen::{Colors, FileChecksums, RecipeSignatures, Rules, SigData, TaskInputs, VarVal};
+    use hz_siggen::{Colors, RecipeSignatures, Rules, SigData, TaskInputs, VarVal};
     use indexmap::IndexMap;
     use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyStr, PyStrRef, PyTuple};
     use rustpython_vm::convert::ToPyException;
@@ -26,8 +26,7 @@ mod _hz_siggen {
     use sha2::Digest;
     use std::cell::RefCell;
     use std::collections::{BTreeMap, BTreeSet};
-    use std::path::{Path, PathBuf};
-    use std::sync::Mutex;
+    use std::path::Path;
 
     fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
         match value.downcast_ref::<PyStr>() {
@@ -147,43 +146,24 @@ mod _hz_siggen {
 
     // -- Checksums of local files
 
-    static CHECKSUMS: Mutex<Option<(FileChecksums, Option<PathBuf>)>> = Mutex::new(None);
-
-    fn checksums() -> std::sync::MutexGuard<'static, Option<(FileChecksums, Option<PathBuf>)>> {
-        CHECKSUMS.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     /// Reads what is known from a directory (empty: nothing is kept).
     #[pyfunction]
     fn open_checksums(directory: PyStrRef) {
-        let directory = text_of(&directory);
-        let path = (!directory.is_empty()).then(|| Path::new(&*directory).join("hitzeleiter-checksums.dat"));
-        let known = path.as_deref().map(FileChecksums::load).unwrap_or_default();
-        *checksums() = Some((known, path));
+        crate::checksums::open(&text_of(&directory));
     }
 
     #[pyfunction]
     fn save_checksums(vm: &VirtualMachine) -> PyResult<()> {
-        match checksums().as_mut() {
-            Some((known, Some(path))) => known.save(path).map_err(|e| e.to_pyexception(vm)),
-            _ => Ok(()),
-        }
+        crate::checksums::save().map_err(|e| e.to_pyexception(vm))
     }
 
     /// [(path, checksum)] of a `file-checksums` list.
     #[pyfunction]
     fn file_checksums(files: PyStrRef, pn: PyStrRef, exclude: PyObjectRef, vm: &VirtualMachine) -> PyResult<Vec<PyObjectRef>> {
         let exclude: Vec<Str> = texts(&exclude, vm)?;
-        let found = checksums()
-            .get_or_insert_default()
-            .0
-            .of_list(&text_of(&files), &text_of(&pn), &exclude.join(" "))
-            .map_err(|e| vm.new_value_error(e.message))?;
-        for warning in found.warnings {
-            hz_events::log(hz_events::level::WARNING, "", warning);
-        }
+        let found = crate::checksums::of_list(&text_of(&files), &text_of(&pn), &exclude.join(" ")).map_err(|e| vm.new_value_error(e.message))?;
         let pair = |(path, sum): (Str, Str)| vm.ctx.new_tuple(vec![vm.ctx.new_str(&*path).into(), vm.ctx.new_str(&*sum).into()]).into();
-        Ok(found.files.into_iter().map(pair).collect())
+        Ok(found.into_iter().map(pair).collect())
     }
 
     // -- Task hashes

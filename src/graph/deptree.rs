@@ -71,9 +71,10 @@ impl DependTree {
             let data = &graph.plan.taskdata[task.mc as usize];
             tree.depends.insert(pn.clone(), data.depids[&task.recipe].clone());
             tree.rdepends_pn.insert(pn.clone(), data.rdepids[&task.recipe].clone());
-            let packages: IndexSet<&Str> = recipe.rundeps.keys().chain(recipe.runrecs.keys()).collect();
-            recipe.rundeps.iter().for_each(|(package, deps)| { tree.rdepends_pkg.insert(package.clone(), deps.clone()); });
-            recipe.runrecs.iter().for_each(|(package, deps)| { tree.rrecs_pkg.insert(package.clone(), deps.clone()); });
+            let needs = recipe.needs();
+            let packages: IndexSet<&Str> = needs.rundeps.keys().chain(needs.runrecs.keys()).collect();
+            needs.rundeps.iter().for_each(|(package, deps)| { tree.rdepends_pkg.insert(package.clone(), deps.clone()); });
+            needs.runrecs.iter().for_each(|(package, deps)| { tree.rrecs_pkg.insert(package.clone(), deps.clone()); });
             for package in packages {
                 let info = || PackageInfo { pn: pn.clone(), filename: filename.clone(), version: version.clone() };
                 tree.packages.entry(package.clone()).or_insert_with(info);
@@ -104,8 +105,9 @@ impl DependTree {
                 };
                 tree.depends.insert(pn.clone(), named(&data.depids[&entry.recipe], &|item| data.provider(item)));
                 tree.rdepends_pn.insert(pn, named(&data.rdepids[&entry.recipe], &|item| data.runtime_provider(item)));
-                recipe.rundeps.iter().for_each(|(package, deps)| { tree.rdepends_pkg.insert(package.clone(), deps.clone()); });
-                recipe.runrecs.iter().for_each(|(package, deps)| { tree.rrecs_pkg.insert(package.clone(), deps.clone()); });
+                let needs = recipe.needs();
+                needs.rundeps.iter().for_each(|(package, deps)| { tree.rdepends_pkg.insert(package.clone(), deps.clone()); });
+                needs.runrecs.iter().for_each(|(package, deps)| { tree.rrecs_pkg.insert(package.clone(), deps.clone()); });
             }
         }
         tree

@@ -28,7 +28,7 @@ pub struct BestProvider {
 }
 
 fn pepvpr(set: &RecipeSet, id: RecipeId) -> PePvPr {
-    let info = &set.recipe(id).info;
+    let info = set.recipe(id).info.providing();
     (info.pe.clone(), info.pv.clone(), info.pr.clone())
 }
 
@@ -36,7 +36,7 @@ fn rank(set: &RecipeSet, recipes: &[RecipeId]) -> Ranked {
     let mut by_priority: BTreeMap<i64, BTreeMap<i64, Vec<RecipeId>>> = BTreeMap::new();
     for id in recipes {
         let recipe = set.recipe(*id);
-        by_priority.entry(recipe.priority).or_default().entry(recipe.info.default_preference).or_default().push(*id);
+        by_priority.entry(recipe.priority).or_default().entry(recipe.info.providing().default_preference).or_default().push(*id);
     }
     by_priority.into_values().rev().map(|by_preference| by_preference.into_values().flatten().collect()).collect()
 }
@@ -89,7 +89,7 @@ fn find_preferred(
     let Some(wanted) = wanted.filter(|text| !text.is_empty()) else { return Ok((None, required)) };
     let (epoch, version) = split_preference(&wanted);
     let matches = |id: &RecipeId| {
-        let info = &set.recipe(*id).info;
+        let info = set.recipe(*id).info.providing();
         epoch.is_none_or(|epoch| epoch == &*info.pe)
             && (version == &*info.pv || version.strip_suffix('%').is_some_and(|start| info.pv.starts_with(start)))
     };
@@ -106,7 +106,7 @@ fn find_preferred(
         .iter()
         .flatten()
         .map(|id| {
-            let info = &set.recipe(*id).info;
+            let info = set.recipe(*id).info.providing();
             if info.pe.is_empty() { info.pv.to_string() } else { format!("{}:{}", info.pe, info.pv) }
         })
         .collect();
@@ -122,7 +122,7 @@ fn find_preferred(
 }
 
 fn comparable(set: &RecipeSet, id: RecipeId) -> Version {
-    let info = &set.recipe(id).info;
+    let info = set.recipe(id).info.providing();
     Version { epoch: info.pe.trim().parse().unwrap_or(0), version: info.pv.to_string(), revision: info.pr.to_string() }
 }
 
@@ -132,7 +132,7 @@ fn find_latest(set: &RecipeSet, recipes: &[RecipeId]) -> Option<RecipeId> {
     for id in recipes {
         let version = comparable(set, *id);
         let better = latest.as_ref().is_none_or(|(best, best_version)| {
-            let (old, new) = (set.recipe(*best).info.default_preference, set.recipe(*id).info.default_preference);
+            let (old, new) = (set.recipe(*best).info.providing().default_preference, set.recipe(*id).info.providing().default_preference);
             new > old || (new == old && hz_versions::vercmp(best_version, &version) == Ordering::Less)
         });
         if better {

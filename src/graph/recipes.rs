@@ -19,14 +19,49 @@ pub struct Recipe {
     pub info: Arc<hz_cache::Recipe>,
     /// PN, then PROVIDES.
     pub provides: Vec<Str>,
+    /// Priority of the recipe's layer.
+    pub priority: i64,
+    /// Made of the recipe's facts when somebody asks: most recipes are only looked at.
+    needs: OnceLock<Needs>,
+}
+
+/// What a recipe needs, as it is looked for.
+#[derive(Clone, Debug)]
+pub struct Needs {
     /// DEPENDS, each once. Extra dependencies of the recipe's own function are added later.
     pub deps: Vec<Str>,
     /// Package -> what it needs at run time (RDEPENDS of the recipe and of the package).
     pub rundeps: IndexMap<Str, Vec<Str>>,
     /// Package -> what it recommends.
     pub runrecs: IndexMap<Str, Vec<Str>>,
-    /// Priority of the recipe's layer.
-    pub priority: i64,
+}
+
+impl Needs {
+    fn of(info: &hz_cache::RecipeInfo) -> Needs {
+        let of_packages = |table: &IndexMap<Str, Vec<Str>>, common: &[Str]| {
+            let of = |package: &Str| common.iter().chain(table.get(package).into_iter().flatten()).cloned().collect();
+            info.packages.iter().map(|package| (package.clone(), of(package))).collect()
+        };
+        let deps: IndexSet<&Str, FxBuildHasher> = info.depends.iter().collect();
+        Needs {
+            deps: deps.into_iter().cloned().collect(),
+            rundeps: of_packages(&info.rdepends_pkg, &info.rdepends),
+            runrecs: of_packages(&info.rrecommends_pkg, &info.rrecommends),
+        }
+    }
+}
+
+impl Recipe {
+    pub fn needs(&self) -> &Needs {
+        self.needs.get_or_init(|| Needs::of(&self.info))
+    }
+    /// Other build dependencies than DEPENDS says.
+    pub(crate) fn set_deps(&mut self, deps: Vec<Str>) {
+        self.needs();
+        if let Some(needs) = self.needs.get_mut() {
+            needs.deps = deps;
+        }
+    }
 }
 
 /// A recipe that was skipped, for the reasons in messages.
@@ -124,7 +159,6 @@ pub struct RecipeSet {
     dynamic_expressions: Vec<DynamicExpression>,
     /// PN -> everything provided by a recipe of that PN.
     pub pn_provides: Table<Vec<Str>>,
-    pub all_depends: IndexSet<Str, FxBuildHasher>,
     /// Recipes without EXCLUDE_FROM_WORLD.
     pub possible_world: Vec<RecipeId>,
     /// What [`RecipeSet::world_targets`] found.
@@ -145,9 +179,10 @@ impl RecipeSet {
 
     /// Adds one recipe variant; a skipped one goes to `skipped`. `priority` is the layer's.
     pub fn add(&mut self, info: Arc<hz_cache::Recipe>, priority: i64) {
+        let of = info.providing();
         if let Some(reason) = &info.skipped {
-            let rprovides = info.packages.iter().chain(&info.rprovides).chain(info.rprovides_pkg.values().flatten()).cloned().collect();
-            let (mcfn, pn, provides) = (info.mcfn.clone(), info.pn.clone(), info.provides.clone());
+            let rprovides = of.packages.iter().chain(&of.rprovides).chain(of.rprovides_pkg.values().flatten()).cloned().collect();
+            let (mcfn, pn, provides) = (info.mcfn.clone(), info.pn.clone(), of.provides.clone());
             self.skipped.push(SkippedRecipe { mcfn, pn, reason: reason.clone(), provides, rprovides });
             return;
         }
@@ -156,7 +191,7 @@ impl RecipeSet {
         self.pkg_pn.entry(info.pn.clone()).or_default().push(id);
 
         let mut provides = vec![info.pn.clone()];
-        for item in &info.provides {
+        for item in &of.provides {
             if !provides.contains(item) {
                 provides.push(item.clone());
             }
@@ -169,30 +204,17 @@ impl RecipeSet {
             }
         }
 
-        let mut deps: IndexSet<Str, FxBuildHasher> = IndexSet::default();
-        for dep in &info.depends {
-            deps.insert(dep.clone());
-            self.all_depends.insert(dep.clone());
-        }
-
-        let none = Vec::new();
-        let of_package = |table: &IndexMap<Str, Vec<Str>>, package: &Str, common: &[Str]| {
-            common.iter().chain(table.get(package).unwrap_or(&none)).cloned().collect::<Vec<_>>()
-        };
-        let (mut rundeps, mut runrecs) = (IndexMap::new(), IndexMap::new());
-        for package in &info.packages {
+        for package in &of.packages {
             self.packages.entry(package.clone()).or_default().push(id);
-            rundeps.insert(package.clone(), of_package(&info.rdepends_pkg, package, &info.rdepends));
-            runrecs.insert(package.clone(), of_package(&info.rrecommends_pkg, package, &info.rrecommends));
         }
-        let by_package = info.packages.iter().flat_map(|package| info.rprovides_pkg.get(package).unwrap_or(&none));
-        for item in info.rprovides.iter().chain(by_package) {
+        let by_package = of.packages.iter().filter_map(|package| of.rprovides_pkg.get(package)).flatten();
+        for item in of.rprovides.iter().chain(by_package) {
             let list = self.rproviders.entry(item.clone()).or_default();
             if list.last() != Some(&id) {
                 list.push(id);
             }
         }
-        for expression in &info.packages_dynamic {
+        for expression in &of.packages_dynamic {
             let (index, new) = match self.packages_dynamic.get_index_of(expression) {
                 Some(index) => (index, false),
                 None => (self.packages_dynamic.insert_full(expression.clone(), Vec::new()).0, true),
@@ -202,11 +224,11 @@ impl RecipeSet {
             }
             self.packages_dynamic[index].push(id);
         }
-        if !info.exclude_from_world {
+        if !of.exclude_from_world {
             self.possible_world.push(id);
         }
         self.universe_target.push(info.pn.clone());
-        self.recipes.push(Recipe { info, provides, deps: deps.into_iter().collect(), rundeps, runrecs, priority });
+        self.recipes.push(Recipe { info, provides, priority, needs: OnceLock::new() });
     }
 
     pub fn recipe(&self, id: RecipeId) -> &Recipe {
@@ -223,8 +245,8 @@ impl RecipeSet {
     }
     /// `PE:PV-PR`, as dependency trees show it.
     pub fn version(&self, id: RecipeId) -> String {
-        let info = &self.recipe(id).info;
-        format!("{}:{}-{}", info.pe, info.pv, info.pr)
+        let of = self.recipe(id).info.providing();
+        format!("{}:{}-{}", of.pe, of.pv, of.pr)
     }
 
     /// Recipes that provide `name` at run time: by RPROVIDES and PACKAGES, and only if there is

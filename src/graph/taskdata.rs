@@ -147,8 +147,9 @@ impl TaskData {
             self.tasks.push(entry);
         }
         let unique = |list: &mut dyn Iterator<Item = &Str>| list.cloned().collect::<IndexSet<Str, FxBuildHasher>>().into_iter().collect::<Vec<_>>();
-        let depids = unique(&mut recipe.deps.iter());
-        let rdepids = unique(&mut recipe.rundeps.values().flatten().chain(recipe.runrecs.values().flatten()));
+        let needs = recipe.needs();
+        let depids = unique(&mut needs.deps.iter());
+        let rdepids = unique(&mut needs.rundeps.values().flatten().chain(needs.runrecs.values().flatten()));
         self.depids.insert(id, depids.clone());
         self.rdepids.insert(id, rdepids.clone());
         for dep in depids {
@@ -190,13 +191,13 @@ impl TaskData {
         let request = ExtraDepends {
             code: &info.extradepsfunc,
             function: format!("_{}_calculate_extra_depends", info.pn.replace('-', "_")),
-            deps: set.recipe(id).deps.clone(),
+            deps: set.recipe(id).needs().deps.clone(),
             world_target,
             set,
             self_pn: &info.pn,
         };
         let deps = host.extra_depends(&request)?;
-        set.recipes[id.0 as usize].deps = deps;
+        set.recipes[id.0 as usize].set_deps(deps);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ mod work;
 
 pub use diskmon::{DiskAction, DiskMonitor};
 pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Leavings, Options, Signatures, TaskSpec};
-pub use work::{TaskDep, Work};
+pub use work::{TaskDep, Work, layers};
 
 use hz_diagnostics::Str;
 use hz_events::{Event, Stats, TaskRef, emit, level, log};

@@ -38,6 +38,24 @@ pub struct TaskDep {
     pub taskhash_deps: Vec<Str>,
 }
 
+/// The tasks of a graph, those first that depend on none, then what depends on those alone, and so on.
+pub fn layers(graph: &TaskGraph) -> impl Iterator<Item = Vec<TaskId>> {
+    let mut open: Vec<usize> = graph.tasks.iter().map(|task| task.depends.len()).collect();
+    let mut layers = Vec::new();
+    let mut layer: Vec<TaskId> = (0..open.len() as TaskId).filter(|id| open[*id as usize] == 0).collect();
+    while !layer.is_empty() {
+        let mut next = Vec::new();
+        for above in layer.iter().flat_map(|id| &graph.task(*id).revdeps) {
+            open[*above as usize] -= 1;
+            if open[*above as usize] == 0 {
+                next.push(*above);
+            }
+        }
+        layers.push(std::mem::replace(&mut layer, next));
+    }
+    layers.into_iter()
+}
+
 impl Work {
     /// Makes the graph of `plan` and all hashes. None: there is nothing to do. `config` is the
     /// default multiconfig's; `show`: tell the progress.
@@ -53,6 +71,11 @@ impl Work {
             emit(Event::ProcessStarted { name: PROGRESS.into(), total: 100 });
         }
         let Some(graph) = TaskGraph::build(plan, config, options)? else { return Ok(None) };
+        Work::of_graph(graph, show, sigs, hooks).map(Some)
+    }
+
+    /// The same of a graph that is made already.
+    pub fn of_graph(graph: TaskGraph, show: bool, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks) -> Result<Work> {
         sigs.setup(&graph)?;
         hooks.check_interrupts()?;
         progress(show, 10);
@@ -68,7 +91,7 @@ impl Work {
         let scenes: Vec<TaskId> = (0..graph.tasks.len() as TaskId).filter(|id| graph.task(*id).setscene).collect();
         sigs.set_setscene_tasks(&graph, &scenes)?;
         progress(show, 15);
-        Ok(Some(Work::new(graph, sigs, hooks)?))
+        Work::new(graph, sigs, hooks)
     }
 
     /// Computes all hashes, dependencies first, a layer of the graph at a time so that unihashes
@@ -83,25 +106,16 @@ impl Work {
         let (hash, unihash) = (vec![empty.clone(); count], vec![empty; count]);
         let mut work = Work { graph, hash, unihash, taskhash_deps: vec![Vec::new(); count], rank, by_rank };
 
-        let mut open: Vec<usize> = work.graph.tasks.iter().map(|task| task.depends.len()).collect();
-        let mut layer: Vec<TaskId> = (0..count as TaskId).filter(|id| open[*id as usize] == 0).collect();
         let (start, mut told, mut done) = (Instant::now(), Instant::now(), 0);
-        while !layer.is_empty() {
+        for layer in layers(&work.graph) {
             for id in &layer {
                 let at = *id as usize;
                 work.taskhash_deps[at] = sigs.prep_taskhash(&work.graph, *id)?;
                 work.hash[at] = sigs.get_taskhash(&work.graph, *id)?;
             }
             let unihashes = sigs.get_unihashes(&work.graph, &layer)?;
-            let mut next = Vec::new();
             for (id, unihash) in layer.iter().zip(unihashes) {
                 work.unihash[*id as usize] = unihash;
-                for above in &work.graph.task(*id).revdeps {
-                    open[*above as usize] -= 1;
-                    if open[*above as usize] == 0 {
-                        next.push(*above);
-                    }
-                }
             }
             done += layer.len();
             hooks.check_interrupts()?;
@@ -110,7 +124,6 @@ impl Work {
                 let text = format!("Initial setup loop progress: {} of {count} in {}", count - done, start.elapsed().as_secs_f64());
                 log(level::VERBOSE, crate::HASHEQUIV, text);
             }
-            layer = next;
         }
         if start.elapsed() > Duration::from_secs(60) {
             log(level::VERBOSE, crate::HASHEQUIV, format!("Initial setup loop took: {}", start.elapsed().as_secs_f64()));

@@ -4,6 +4,7 @@ use crate::bridge::{call, fire, text, texts};
 use crate::session::Session;
 use crate::signatures::{PythonSignatures, graph_error};
 use crate::tasks::BuildHooks;
+use crate::unnoticed;
 use hz_data::{DataStore, RuntimeError};
 use hz_diagnostics::Str;
 use hz_events::{Event, emit, level, log};
@@ -183,11 +184,10 @@ pub fn graph_options(session: &Session) -> GraphOptions {
 pub fn depend_tree(session: &Session) -> Result<serde_json::Value> {
     let task = default_task(session)?;
     let plan = plan(session, &session.request.targets, &task, TargetOptions { halt: true, allow_incomplete: true })?;
-    let (mut sigs, mut hooks) = (PythonSignatures::new(), BuildHooks::new(session));
-    let work = hz_runqueue::Work::prepare(plan, session.data(), &graph_options(session), false, &mut sigs, &mut hooks).map_err(told)?;
+    let graph = unnoticed::graph(session, plan)?;
     let layers = session.parsed.iter().flat_map(|parsed| &parsed.layers);
     let priorities = layers.map(|c| serde_json::json!([&*c.name, &*c.pattern, c.priority])).collect();
-    Ok(work.map(|work| DependTree::new(&work.graph)).unwrap_or_default().to_json(priorities))
+    Ok(graph.map(|graph| DependTree::new(&graph)).unwrap_or_default().to_json(priorities))
 }
 
 /// The TargetsTreeGenerated event's contents: the request's targets (none: all recipes), and with
@@ -244,9 +244,7 @@ pub fn task_signatures(session: &Session, tasks: &[String]) -> Result<Vec<TaskSi
 pub fn write_graph(session: &Session) -> Result<()> {
     let task = default_task(session)?;
     let plan = plan(session, &session.request.targets, &task, TargetOptions { halt: true, allow_incomplete: true })?;
-    let (mut sigs, mut hooks) = (PythonSignatures::new(), BuildHooks::new(session));
-    let work = hz_runqueue::Work::prepare(plan, session.data(), &graph_options(session), false, &mut sigs, &mut hooks).map_err(told)?;
-    let tree = work.map(|work| DependTree::new(&work.graph)).unwrap_or_default();
+    let tree = unnoticed::graph(session, plan)?.map(|graph| DependTree::new(&graph)).unwrap_or_default();
     let dir = std::env::current_dir().map_err(|e| Error::Other(e.to_string()))?;
     tree.write_files(&dir).map_err(told)
 }

@@ -24,6 +24,7 @@ mod signals;
 mod signatures;
 mod sigtools;
 mod tasks;
+mod unnoticed;
 
 pub use environment::Selection;
 pub use farm::at_helper_start;

@@ -29,6 +29,11 @@ pub struct View<'a> {
 
 type Version<'a> = (&'a str, &'a str, &'a str);
 
+fn version_of(recipe: &hz_cache::Recipe) -> Version<'_> {
+    let of = recipe.providing();
+    (&of.pe, &of.pv, &of.pr)
+}
+
 impl<'a> View<'a> {
     /// None: there is no such multiconfig.
     pub fn new(sets: &'a RecipeSets, data: &'a DataStore, mc: &str, vm: &'a VirtualMachine) -> Option<View<'a>> {
@@ -77,14 +82,14 @@ impl<'a> View<'a> {
             "packages" => self.by_name(&self.set.packages)?,
             "packages_dynamic" => self.by_name(&self.set.packages_dynamic)?,
             "pkg_fn" => self.by_recipe(|r| Ok(text(vm, &r.info.pn)))?,
-            "deps" => self.by_recipe(|r| Ok(texts(vm, &r.deps)))?,
-            "rundeps" => self.by_recipe(|r| self.lists(&r.rundeps))?,
-            "runrecs" => self.by_recipe(|r| self.lists(&r.runrecs))?,
+            "deps" => self.by_recipe(|r| Ok(texts(vm, &r.needs().deps)))?,
+            "rundeps" => self.by_recipe(|r| self.lists(&r.needs().rundeps))?,
+            "runrecs" => self.by_recipe(|r| self.lists(&r.needs().runrecs))?,
             "fn_provides" => self.by_recipe(|r| Ok(texts(vm, &r.provides)))?,
             "inherits" => self.by_recipe(|r| Ok(texts(vm, &r.info.inherits)))?,
-            "pkg_pepvpr" => self.by_recipe(|r| Ok(self.version((&r.info.pe, &r.info.pv, &r.info.pr))))?,
+            "pkg_pepvpr" => self.by_recipe(|r| Ok(self.version(version_of(&r.info))))?,
             "bbfile_priority" => self.by_recipe(|r| Ok(vm.ctx.new_int(r.priority).into()))?,
-            "pkg_dp" => self.by_recipe(|r| Ok(vm.ctx.new_int(r.info.default_preference).into()))?,
+            "pkg_dp" => self.by_recipe(|r| Ok(vm.ctx.new_int(r.info.providing().default_preference).into()))?,
             _ => return Ok(None),
         }))
     }
@@ -95,7 +100,7 @@ impl<'a> View<'a> {
         for (pn, ids) in &self.set.pkg_pn {
             let entries = ids.iter().map(|id| {
                 let info = &self.set.recipe(*id).info;
-                self.vm.ctx.new_tuple(vec![self.version((&info.pe, &info.pv, &info.pr)), text(self.vm, &info.mcfn)]).into()
+                self.vm.ctx.new_tuple(vec![self.version(version_of(info)), text(self.vm, &info.mcfn)]).into()
             });
             dict.set_item(&**pn, self.vm.ctx.new_list(entries.collect()).into(), self.vm)?;
         }

@@ -221,6 +221,8 @@ fn frame(request: &Request, terminal: &Terminal, work: &mut dyn FnMut(&mut Sessi
             terminal.release_early(true);
             let outcome = work(&mut session);
             session.close();
+            // The process ends: clearing all of it away would take longer than some commands' work.
+            std::mem::forget(session.parsed.take());
             outcome
         }
         Err(error) => {
@@ -380,7 +382,7 @@ impl Session {
 
     /// Starts what the configuration asks for and puts in what only the program knows.
     fn settle(&mut self) -> Result<()> {
-        self.start_hashserv()?;
+        self.provide_hashserv()?;
         self.set_command_line()?;
         // Recipes are parsed without remembering who set what.
         for store in self.config.mcdata.values() {
@@ -389,14 +391,20 @@ impl Session {
         Ok(())
     }
 
-    /// Starts the hash equivalence server if the configuration asks for one and it does not run yet.
-    fn start_hashserv(&mut self) -> Result<()> {
+    /// Sees to the hash equivalence server if the configuration asks for one and there is none yet.
+    fn provide_hashserv(&mut self) -> Result<()> {
         if self.data().get("BB_HASHSERVE")?.as_deref() == Some("auto") {
             // The one of an earlier configuration ends first: they would share a socket.
             self.hashserv = None;
-            self.hashserv = hashserv::start(&self.config)?;
+            let at_once = self.request.verb == Verb::Build && !self.request.targets.is_empty();
+            self.hashserv = hashserv::provide(&self.config, at_once)?;
         }
         Ok(())
+    }
+
+    /// Is the hash equivalence server that is asked a child of this process?
+    pub fn has_own_hashserv(&self) -> bool {
+        self.hashserv.is_some()
     }
 
     /// What was called, for BB_CMDLINE.
@@ -534,7 +542,7 @@ impl Session {
     /// Starts what the configuration asks for and parses all recipes. A command ends where BBFILES is
     /// empty; programs go on with no recipes (`nowhere_is_fine`).
     pub fn parse(&mut self, nowhere_is_fine: bool) -> Result<()> {
-        self.start_hashserv()?;
+        self.provide_hashserv()?;
         let mcdata: Vec<DataStore> = self.config.mcdata.values().cloned().collect();
         python(|vm| {
             let d = hz_python::store::wrap(self.data(), vm)?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long to wait for an answer.
@@ -90,6 +91,13 @@ struct Connection {
     pid: u32,
 }
 
+static BEFORE_CONNECTING: OnceLock<fn()> = OnceLock::new();
+
+/// Has `f` called before each connection that this process makes: the server may have to be started first.
+pub fn set_before_connecting(f: fn()) {
+    let _ = BEFORE_CONNECTING.set(f);
+}
+
 /// A connection to a server, made when first needed and again when it breaks.
 pub struct Client {
     address: Address,
@@ -100,6 +108,9 @@ pub struct Client {
 
 impl Connection {
     fn open(address: &Address) -> io::Result<Connection> {
+        if let Some(before) = BEFORE_CONNECTING.get() {
+            before();
+        }
         let socket = match address {
             Address::Unix(path) => {
                 let (short, _dir) = socket_path(path)?;

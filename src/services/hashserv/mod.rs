@@ -8,7 +8,7 @@ mod db;
 mod server;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, set_before_connecting};
 pub use db::{Database, Sync};
 pub use server::{ServeError, ServeOptions, run_child, serve};
 pub use wire::{Address, parse_address};
