@@ -11,14 +11,14 @@ from _frozen_importlib import FrozenImporter, _find_spec, module_from_spec
 from _thread import RLock
 
 _NAMES = frozenset((
-    "_colorize", "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "dis", "fnmatch", "glob", "inspect", "json",
-    "linecache", "logging.config", "logging.handlers", "lzma", "pickle", "random", "select", "shutil", "signal", "socket",
+    "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "dis", "fnmatch", "glob", "inspect", "json",
+    "linecache", "logging.config", "logging.handlers", "lzma", "multiprocessing", "pickle", "random", "select", "shutil", "signal", "socket",
     "subprocess", "tempfile", "textwrap", "tokenize", "traceback", "uuid", "zipfile",
 ))
 
 # Packages of which others than their own module import parts.
 _PACKAGES = frozenset((
-    "concurrent", "email", "html", "http", "logging", "multiprocessing", "urllib", "xml", "xml.dom", "xml.etree", "xml.sax", "xmlrpc",
+    "concurrent", "email", "html", "http", "logging", "urllib", "xml", "xml.dom", "xml.etree", "xml.sax", "xmlrpc",
 ))
 
 # What the import system itself reads and writes of a module.

@@ -211,14 +211,14 @@ TaskData = namedtuple(
 class MultiprocessingContext:
     """`multiprocessing` with the fork context: children share what was read and parsed."""
 
-    def __init__(self):
+    def __getattr__(self, name):
+        # Not before somebody uses it: it brings sockets and more, and most who import it do not.
         import multiprocessing as mp
 
-        super().__setattr__("_mp", mp)
-        super().__setattr__("_ctx", mp.get_context("fork"))
-
-    def __getattr__(self, name):
-        return getattr(self._ctx if hasattr(self._ctx, name) else self._mp, name)
+        context = mp.get_context("fork")
+        if name in ("_mp", "_ctx"):
+            return mp if name == "_mp" else context
+        return getattr(context if hasattr(context, name) else mp, name)
 
     def __setattr__(self, name, value):
         raise AttributeError("Unable to set attribute %s" % name)

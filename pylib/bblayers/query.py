@@ -64,6 +64,8 @@ class _Listing:
         self._add_skipped(tinfoil.cooker.skiplist_by_mc[mc], "mc:%s:" % mc if mc else "")
         self.shown = set()
         self.started = False
+        # Told as one record: a record takes longer than all else that is done for a line.
+        self.lines = []
 
     def _add_skipped(self, skiplist, prefix):
         """Skipped recipes are known by their file names only."""
@@ -82,15 +84,15 @@ class _Listing:
             return
         skipped = "" if self.bare or fn not in self.skipped else " (skipped: %s)" % self.skipped[fn]
         if self.filenames:
-            logger.plain("%s%s%s", "" if preferred else "  ", fn, skipped)
+            self.lines.append("%s%s%s" % ("" if preferred else "  ", fn, skipped))
         elif self.names_only:
             if name not in self.shown:
                 self.shown.add(name)
-                logger.plain("%s%s", name, skipped)
+                self.lines.append("%s%s" % (name, skipped))
         else:
             if preferred:
-                logger.plain("%s:", name)
-            logger.plain("  %s %s%s", layer.ljust(20), _version(version), skipped)
+                self.lines.append("%s:" % name)
+            self.lines.append("  %s %s%s" % (layer.ljust(20), _version(version), skipped))
 
     def _inherits_all(self, fn):
         """Does the recipe inherit every class asked for, itself?"""
@@ -100,6 +102,14 @@ class _Listing:
 
     def print(self):
         """Prints the list; gives whether there was anything."""
+        try:
+            self._gather()
+        finally:
+            if self.lines:
+                logger.plain("%s", "\n".join(self.lines))
+        return self.started
+
+    def _gather(self):
         done = set()
         for name in sorted(self.names):
             if self.patterns and not _matches(name, self.patterns):
@@ -116,7 +126,6 @@ class _Listing:
                 continue
             if fn not in done and self._print_recipe(name, version, virtual, fn, providers):
                 done.add(fn)
-        return self.started
 
     def _print_recipe(self, name, version, virtual, fn, providers):
         layer = self.plugin.get_file_layer(fn)
@@ -129,7 +138,7 @@ class _Listing:
         if self.same_version and any(other_version != version for *_, other_version in others):
             return False
         if not self.started:
-            logger.plain("=== %s ===" % self.title)
+            self.lines.append("=== %s ===" % self.title)
             self.started = True
         self._print(fn, name, version, layer, True)
         for key, real, other_layer, other_version in others:

@@ -114,18 +114,22 @@ impl packed::Tables for ArchivedTables {
     }
 }
 
-/// Texts of a table as shared ones, each made when it is first asked for.
+/// Texts that stand together in [`SharedTexts`].
+const GROUP: usize = 16;
+
+/// Texts of a table as shared ones, each made when it is first asked for. In groups: most commands ask for few of
+/// them, and memory that is touched takes time.
 #[derive(Default)]
-pub(crate) struct SharedTexts(RefCell<Vec<Option<Str>>>);
+pub(crate) struct SharedTexts(RefCell<Vec<Option<Box<[Option<Str>; GROUP]>>>>);
 
 impl SharedTexts {
     pub fn get<'t>(&self, n: u32, text: impl FnOnce() -> &'t str) -> Str {
-        let mut made = self.0.borrow_mut();
-        let n = n as usize;
-        if made.len() <= n {
-            made.resize((n + 1).next_power_of_two(), None);
+        let mut groups = self.0.borrow_mut();
+        let (group, n) = (n as usize / GROUP, n as usize % GROUP);
+        if groups.len() <= group {
+            groups.resize_with((group + 1).next_power_of_two(), || None);
         }
-        made[n].get_or_insert_with(|| text().into()).clone()
+        groups[group].get_or_insert_default()[n].get_or_insert_with(|| text().into()).clone()
     }
 }
 
