@@ -4,7 +4,7 @@
 use crate::history::{FROM_EXPAND_KEYS, FROM_VARREF};
 use crate::pmap::hash_name;
 use crate::store::{Ctx, Overrides, State, Var};
-use crate::{DataStore, RAW, Result, SetInfo, StoreObject, Value, python_repr, text};
+use crate::{DataStore, Method, RAW, Result, SetInfo, StoreObject, Value, python_repr, text};
 use hz_diagnostics::Str;
 use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
@@ -149,6 +149,39 @@ impl DataStore {
             hasher.update(b"\n");
         }
         Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl DataStore {
+    /// Whether [`Self::get_hash`] can be made: its errors, in the same order, without the texts that are hashed.
+    pub fn check_hash(&self) -> Result<()> {
+        if Method::GetVar.asks() || Method::GetVarFlags.asks() {
+            return self.get_hash().map(drop);
+        }
+        let d = self.create_copy();
+        d.expand_keys()?;
+        let ignored = d.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
+        let ignored: FxHashSet<&str> = text::words(&ignored).collect();
+        for name in d.keys()? {
+            if name.starts_with("__") || ignored.contains(&*name) {
+                continue;
+            }
+            if let Some(Value::Object(object)) = d.get_var(&name, RAW)?
+                && let Some(store) = object.as_any().downcast_ref::<StoreObject>()
+            {
+                store.0.check_hash()?;
+            }
+            d.flags_view(&name, &["vardepvalue"])?;
+        }
+        for name in ["__BBTASKS", "__BBANONFUNCS", "__BBHANDLERS"] {
+            let value = d.get_var(name, RAW)?;
+            if name == "__BBANONFUNCS"
+                && let Some(Value::List(functions)) = &value
+            {
+                functions.iter().try_for_each(|function| d.get_var(&function.to_text(), RAW).map(drop))?;
+            }
+        }
+        Ok(())
     }
 }
 

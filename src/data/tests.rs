@@ -484,6 +484,22 @@ fn hash_of_the_configuration() {
 }
 
 #[test]
+fn what_cannot_be_hashed_is_found_without_hashing() {
+    let told = |d: &DataStore| {
+        let error = d.get_hash().unwrap_err().to_string();
+        assert_eq!(d.check_hash().unwrap_err().to_string(), error);
+        assert!(error.contains("references itself"), "{error}");
+    };
+    let d = parsed(&[("A", "1"), ("X", "${X}")]);
+    assert!(d.get_hash().is_ok() && d.check_hash().is_ok());
+    d.set_flag("A", "f", "${X}", &code()).unwrap();
+    assert!(d.get_hash().is_ok() && d.check_hash().is_ok());
+    d.set_flag("A", "vardepvalue", "${X}", &code()).unwrap();
+    told(&d);
+    told(&parsed(&[("X", "${X}"), ("NAME_${X}", "1")]));
+}
+
+#[test]
 fn scripts() {
     let d = parsed(&[
         ("PATH", "/bin:$HOME \"q\" `t`\nnext"),

@@ -11,7 +11,6 @@ use crate::recipe::register_handlers;
 use hz_data::{ClassEvent, DataError, DataStore, Origin, RENAMED, Read, ReadSet, Runtime, SetInfo, StoreObject, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,9 +59,6 @@ pub struct Configuration {
     pub common: ReadSet,
     /// Stands for Python functions and libraries that were defined meanwhile; whoever knows them sets it.
     pub code: String,
-    /// sha256 over the hashes of all multiconfigs' stores. Nothing here stands on it: making it tells of values
-    /// that cannot be expanded, as in the reference.
-    pub data_hash: String,
 }
 
 impl Configuration {
@@ -124,16 +120,15 @@ pub fn parse_base_configuration(request: &ConfigRequest, hooks: &mut dyn ConfigH
         store.rename_var("__depends", "__base_depends", &unseen())?;
         store.set_var("__bbclasstype", "recipe", &unseen())?;
     }
-    let mut out = Configuration { base, original, mcdata: IndexMap::new(), common, code: String::new(), data_hash: String::new() };
+    let mut out = Configuration { base, original, mcdata: IndexMap::new(), common, code: String::new() };
     out.reset();
-    let mut hash = Sha256::new();
+    // The reference makes a hash of each configuration here. Nothing of it is wanted but what it cannot be made of.
     let multi = out.data().get_or_empty("BBMULTICONFIG")?;
     for mc in std::iter::once("").chain(hz_versions::words(&multi)) {
         if let Some(store) = out.mcdata.get(mc) {
-            hash.update(store.get_hash()?.as_bytes());
+            store.check_hash()?;
         }
     }
-    out.data_hash = hex::encode(hash.finalize());
     Ok(out)
 }
 

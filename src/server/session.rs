@@ -222,7 +222,8 @@ fn frame(request: &Request, terminal: &Terminal, work: &mut dyn FnMut(&mut Sessi
             let outcome = work(&mut session);
             session.close();
             // The process ends: clearing all of it away would take longer than some commands' work.
-            std::mem::forget(session.parsed.take());
+            session.lock = None;
+            std::mem::forget(session);
             outcome
         }
         Err(error) => {
@@ -334,7 +335,7 @@ pub struct Session {
     pub told: u32,
     hashserv: Option<hashserv::Child>,
     source: ConfigRequest,
-    _lock: BuildLock,
+    lock: Option<BuildLock>,
 }
 
 impl Session {
@@ -362,7 +363,7 @@ impl Session {
             worker: false,
         };
         let config = span(Kind::Configuration, || "configuration".into(), || read_configuration(&source))?;
-        Ok(Session { request, terminal, config, parsed: None, told: 0, hashserv: None, source, _lock: lock })
+        Ok(Session { request, terminal, config, parsed: None, told: 0, hashserv: None, source, lock: Some(lock) })
     }
 
     /// Reads the configuration again, since its files may have changed. What was parsed is forgotten.

@@ -45,7 +45,7 @@ class Lines(logging.Handler):
         self.logger.setLevel(logging.INFO)
 
     def emit(self, record):
-        self.lines.append(record.getMessage())
+        self.lines += record.getMessage().split("\n")
 
     def take(self):
         lines, self.lines = self.lines, []
