@@ -16,7 +16,7 @@ use hz_siggen::packed::renumber_node;
 use hz_stored::{Kind, Stored};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bumped whenever the archived types change.
 const KIND: &Kind = b"hz-recipes-00006";
@@ -71,10 +71,6 @@ impl Mapped {
         unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.stored) }
     }
 
-    fn texts(&self) -> MutexGuard<'_, SharedTexts> {
-        self.texts.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     fn file(&self, n: usize) -> Option<PackedFile> {
         rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(&self.archive().files[n]).ok()
     }
@@ -98,10 +94,38 @@ struct Known {
     file: usize,
 }
 
-/// Where a recipe stands in a mapped file.
+/// What was parsed in this run, with numbers of its own.
+#[derive(Default)]
+struct Fresh {
+    numbering: Numbering,
+    files: Vec<PackedFile>,
+    /// Texts of `numbering`.
+    texts: Mutex<SharedTexts>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|e| e.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|e| e.into_inner())
+}
+
+#[derive(Clone)]
+enum Source {
+    Mapped(Arc<Mapped>),
+    Fresh(Arc<RwLock<Fresh>>),
+}
+
+/// Where a recipe's facts stand. They are made of that when somebody asks: of most recipes nobody does, and all
+/// of them take twice the memory of what they are made of.
 #[derive(Clone)]
 pub(crate) struct Place {
-    mapped: Arc<Mapped>,
+    source: Source,
     /// Number of the recipe file, of the variant.
     file: usize,
     variant: usize,
@@ -114,20 +138,31 @@ impl std::fmt::Debug for Place {
 }
 
 impl Place {
-    fn row(&self) -> impl Iterator<Item = u32> + '_ {
-        self.mapped.archive().files[self.file].infos[self.variant].iter().map(|n| n.to_native())
+    /// Hands on the row of the facts, and what its numbers stand for.
+    fn look<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = u32>, &dyn Fn(u32) -> Str, &dyn Fn(u32, &mut dyn FnMut(u32))) -> R) -> R {
+        match &self.source {
+            Source::Mapped(mapped) => {
+                let (archive, texts) = (mapped.archive(), locked(&mapped.texts));
+                let tables = &archive.tables;
+                let mut row = archive.files[self.file].infos[self.variant].iter().map(|n| n.to_native());
+                look(&mut row, &|n| texts.get(n, || tables.text(n)), &|n, give| tables.list(n).for_each(give))
+            }
+            Source::Fresh(fresh) => {
+                let fresh = read(fresh);
+                let (tables, texts) = (&fresh.numbering.tables, locked(&fresh.texts));
+                let mut row = fresh.files[self.file].infos[self.variant].iter().copied();
+                look(&mut row, &|n| texts.get(n, || tables.text(n)), &|n, give| tables.lists.get(n).iter().copied().for_each(give))
+            }
+        }
     }
     pub fn head(&self) -> Head {
-        let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
-        head(&mut self.row(), |n| texts.get(n, || tables.text(n)))
+        self.look(|row, text, _| head(row, text))
     }
     pub fn providing(&self) -> Providing {
-        let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
-        providing(&mut self.row(), &|n| texts.get(n, || tables.text(n)), |n, give| tables.list(n).for_each(give))
+        self.look(|row, text, list| providing(row, text, list))
     }
     pub fn read(&self) -> RecipeInfo {
-        let (tables, texts) = (&self.mapped.archive().tables, self.mapped.texts());
-        decode(&mut self.row(), &|n| texts.get(n, || tables.text(n)), |n, give| tables.list(n).for_each(give))
+        self.look(|row, text, list| decode(row, text, list))
     }
 }
 
@@ -156,13 +191,9 @@ pub struct RecipeCache {
     kept: Vec<Known>,
     held: usize,
     checker: Checker,
-    /// What was parsed, with numbers of `numbering`.
-    numbering: Numbering,
-    fresh: Vec<PackedFile>,
-    /// Texts of `numbering`.
-    new_texts: SharedTexts,
+    fresh: Arc<RwLock<Fresh>>,
     slots: FxHashMap<Str, Slot>,
-    /// Numbers of each parsing process in ours.
+    /// Numbers of each parsing process in those of `fresh`.
     workers: FxHashMap<usize, Translation>,
     changed: bool,
 }
@@ -206,9 +237,7 @@ impl RecipeCache {
             kept: Vec::new(),
             held,
             checker: Checker::default(),
-            numbering: Numbering::default(),
-            fresh: Vec::new(),
-            new_texts: SharedTexts::default(),
+            fresh: Arc::default(),
             slots: FxHashMap::default(),
             workers: FxHashMap::default(),
         }
@@ -246,7 +275,7 @@ impl RecipeCache {
             self.changed = true;
             return None;
         }
-        let place = |variant| Place { mapped: old.clone(), file: known.file, variant };
+        let place = |variant| Place { source: Source::Mapped(old.clone()), file: known.file, variant };
         let recipes: Vec<Recipe> = (0..file.infos.len()).map(|variant| Recipe::at(place(variant))).collect();
         for (at, recipe) in recipes.iter().enumerate() {
             self.slots.insert(recipe.mcfn.clone(), Slot::Old(known, at));
@@ -263,19 +292,21 @@ impl RecipeCache {
         // `Packer::pack` of this very binary.
         let packet = unsafe { rkyv::access_unchecked::<<Packet as rkyv::Archive>::Archived>(&aligned) };
         let known = self.workers.entry(worker).or_default();
+        let mut fresh = write(&self.fresh);
+        let numbering = &mut fresh.numbering;
         let (texts, lists, nodes) = packet.new.counts();
         for n in 0..texts {
-            known.texts.push(self.numbering.text(packet.new.text(n)));
+            known.texts.push(numbering.text(packet.new.text(n)));
         }
         let mut translated = Vec::new();
         for n in 0..lists {
             translated.clear();
             translated.extend(packet.new.list(n).map(|text| known.texts[text as usize]));
-            known.lists.push(self.numbering.list(&translated));
+            known.lists.push(numbering.list(&translated));
         }
         for n in 0..nodes {
             let node = renumber_node(packet.new.node_at(n), |n| known.texts[n as usize], |n| known.lists[n as usize]);
-            known.nodes.push(self.numbering.node(node));
+            known.nodes.push(numbering.node(node));
         }
         let unreadable = |e: rkyv::rancor::Error| CacheError::Packet(e.to_string());
         let mut file = rkyv::deserialize::<PackedFile, _>(&packet.file).map_err(unreadable)?;
@@ -283,29 +314,32 @@ impl RecipeCache {
             siggen.renumber(|n| known.texts[n as usize], |n| known.lists[n as usize], |n| known.nodes[n as usize]);
         }
         let states = rkyv::deserialize::<Vec<(String, FileState)>, _>(&packet.new.files).map_err(unreadable)?;
-        known.files.extend(states.into_iter().map(|(path, state)| self.numbering.file(&path, state)));
+        known.files.extend(states.into_iter().map(|(path, state)| numbering.file(&path, state)));
         for n in &mut file.depends {
             *n = known.files[*n as usize];
         }
-        self.changed = true;
-        let mut recipes: Vec<Recipe> = Vec::with_capacity(file.infos.len());
         for row in &mut file.infos {
             renumber(row, |n| known.texts[n as usize], |n| known.lists[n as usize]);
-            let tables = &self.numbering.tables;
-            let text = |n: u32| self.new_texts.get(n, || tables.text(n));
-            recipes.push(decode(&mut row.iter().copied(), &text, |n, give| tables.lists.get(n).iter().copied().for_each(give)).into());
         }
+        self.changed = true;
+        let (number, variants) = (fresh.files.len(), file.infos.len());
+        fresh.files.push(file);
+        drop(fresh);
+        let place = |variant| Place { source: Source::Fresh(self.fresh.clone()), file: number, variant };
+        let recipes: Vec<Recipe> = (0..variants).map(|variant| Recipe::at(place(variant))).collect();
         for (at, recipe) in recipes.iter().enumerate() {
-            self.slots.insert(recipe.mcfn.clone(), Slot::New(self.fresh.len(), at));
+            self.slots.insert(recipe.mcfn.clone(), Slot::New(number, at));
         }
-        self.fresh.push(file);
         Ok(recipes)
     }
 
     /// Shows what base hashes of a recipe are made of, with the tables the numbers belong to; false: it is not known.
     pub fn siggen(&self, mcfn: &str, look: &mut dyn FnMut(&PackedSignatures, &dyn hz_siggen::packed::Tables)) -> bool {
         match self.slots.get(mcfn) {
-            Some(Slot::New(file, at)) => look(&self.fresh[*file].siggen[*at], &self.numbering.tables),
+            Some(Slot::New(file, at)) => {
+                let fresh = read(&self.fresh);
+                look(&fresh.files[*file].siggen[*at], &fresh.numbering.tables);
+            }
             Some(Slot::Old(known, at)) => {
                 let Some(archive) = self.old.get(known.mapped).map(|old| old.archive()) else { return false };
                 let packed = &archive.files[known.file].siggen[*at];
@@ -324,7 +358,7 @@ impl RecipeCache {
         }
         let (large, small) = (self.path.clone(), beside(&self.path));
         let staying = self.kept.iter().filter(|known| known.mapped == 0).count();
-        let adding = self.kept.len() - staying + self.fresh.len();
+        let adding = self.kept.len() - staying + read(&self.fresh).files.len();
         let adds = !self.old.is_empty() && adding * SMALL <= staying;
         let path = if adds { &small } else { &large };
         let failed = |source: std::io::Error| CacheError::Write { path: path.clone(), source };
@@ -361,7 +395,9 @@ impl RecipeCache {
         for (mapped, old) in self.old.iter().enumerate().skip(1) {
             renumbered(self.kept_of(mapped), &old.tables(), &mut into, &mut files);
         }
-        renumbered(self.fresh.clone(), &self.numbering.tables, &mut into, &mut files);
+        let fresh = read(&self.fresh);
+        renumbered(fresh.files.clone(), &fresh.numbering.tables, &mut into, &mut files);
+        drop(fresh);
         let staying: FxHashSet<usize> = self.kept.iter().filter(|known| known.mapped == 0).map(|known| known.file).collect();
         let (onto, count) = self.old.first().map_or(([0; 32], 0), |large| (large.stored.sum(), large.archive().files.len()));
         let gone = (0..count).filter(|n| !staying.contains(n)).map(|n| n as u32).collect();
@@ -374,11 +410,11 @@ impl RecipeCache {
     fn whole(&mut self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
         if self.old.is_empty() {
             // Lent for a moment rather than copied.
-            let tables = std::mem::take(&mut self.numbering.tables);
-            let archive =
-                Archive { base: std::mem::take(&mut self.base), tables, files: std::mem::take(&mut self.fresh), ..Archive::default() };
+            let mut fresh = write(&self.fresh);
+            let (tables, files) = (std::mem::take(&mut fresh.numbering.tables), std::mem::take(&mut fresh.files));
+            let archive = Archive { base: std::mem::take(&mut self.base), tables, files, ..Archive::default() };
             let body = serialized(&archive);
-            (self.base, self.numbering.tables, self.fresh) = (archive.base, archive.tables, archive.files);
+            (self.base, fresh.numbering.tables, fresh.files) = (archive.base, archive.tables, archive.files);
             return body;
         }
         let (mut into, mut files) = (Numbering::default(), Vec::new());
@@ -391,7 +427,9 @@ impl RecipeCache {
                 renumbered(kept, &tables, &mut into, &mut files);
             }
         }
-        renumbered(self.fresh.clone(), &self.numbering.tables, &mut into, &mut files);
+        let fresh = read(&self.fresh);
+        renumbered(fresh.files.clone(), &fresh.numbering.tables, &mut into, &mut files);
+        drop(fresh);
         serialized(&Archive { base: self.joined_base(), tables: into.tables, files, ..Archive::default() })
     }
 }

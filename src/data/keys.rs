@@ -114,15 +114,9 @@ impl DataStore {
     /// reference's covers (values, flags, tasks, handlers, anonymous functions) and changes when
     /// any of it does.
     pub fn get_hash(&self) -> Result<String> {
-        let d = self.create_copy();
-        d.expand_keys()?;
-        let ignored = d.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
-        let ignored: FxHashSet<&str> = text::words(&ignored).collect();
+        let (d, names) = self.hashed()?;
         let mut data: BTreeMap<String, String> = BTreeMap::new();
-        for name in d.keys()? {
-            if name.starts_with("__") || ignored.contains(&*name) {
-                continue;
-            }
+        for name in names {
             data.insert(name.to_string(), stable_repr(&d.get_var(&name, RAW)?)?);
             for (flag, value) in d.get_flags(&name, Some(&["vardepvalue"]), true)?.unwrap_or_default() {
                 if &*flag != "_content" {
@@ -153,19 +147,23 @@ impl DataStore {
 }
 
 impl DataStore {
+    /// What is hashed: a copy with its names expanded, and those of them that count.
+    fn hashed(&self) -> Result<(DataStore, Vec<Str>)> {
+        let d = self.create_copy();
+        d.expand_keys()?;
+        let ignored = d.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
+        let ignored: FxHashSet<&str> = text::words(&ignored).collect();
+        let names = d.keys()?.into_iter().filter(|name| !name.starts_with("__") && !ignored.contains(&**name)).collect();
+        Ok((d, names))
+    }
+
     /// Whether [`Self::get_hash`] can be made: its errors, in the same order, without the texts that are hashed.
     pub fn check_hash(&self) -> Result<()> {
         if Method::GetVar.asks() || Method::GetVarFlags.asks() {
             return self.get_hash().map(drop);
         }
-        let d = self.create_copy();
-        d.expand_keys()?;
-        let ignored = d.get_or_empty("BB_HASHCONFIG_IGNORE_VARS")?;
-        let ignored: FxHashSet<&str> = text::words(&ignored).collect();
-        for name in d.keys()? {
-            if name.starts_with("__") || ignored.contains(&*name) {
-                continue;
-            }
+        let (d, names) = self.hashed()?;
+        for name in names {
             if let Some(Value::Object(object)) = d.get_var(&name, RAW)?
                 && let Some(store) = object.as_any().downcast_ref::<StoreObject>()
             {
