@@ -6,6 +6,7 @@ Not in here, because the reference ends in a traceback of its own code where our
 [mcdepends] on what nothing provides, a set-scene task as the target of a build, PACKAGES_DYNAMIC and ASSUME_PROVIDED
 that are no regular expressions."""
 
+import os
 from dataclasses import dataclass, field
 
 
@@ -258,6 +259,38 @@ python watch_graph() {
 }
 '''
 EVENTS = {"base/classes/watch.bbclass": WATCH}
+
+# What is hashed for a graph shows nowhere, unless the generator speaks or a task is tainted.
+GENERATOR = '''
+import bb.siggen
+
+class SignatureGeneratorOwn(bb.siggen.SignatureGeneratorBasicHash):
+    name = "own"
+
+    def get_taskhash(self, tid, deps, dataCaches):
+        (mc, _, task, fn) = bb.runqueue.split_tid_mcfn(tid)
+        %s
+        return super().get_taskhash(tid, deps, dataCaches)
+
+bb.siggen.SignatureGeneratorOwn = SignatureGeneratorOwn
+'''
+
+
+def generator(statement):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "graph-layers/base/conf/layer.conf")) as f:
+        layer = f.read() + "addpylib ${LAYERDIR}/lib own\n"
+    return {
+        "base/conf/layer.conf": layer,
+        "base/lib/own/__init__.py": 'BBIMPORTS = ["generator"]\n',
+        "base/lib/own/generator.py": GENERATOR % statement,
+    }
+
+
+OWN = 'BB_SIGNATURE_HANDLER = "own"\n'
+scenario("graph with a generator of its own", "-g lib", conf=OWN, files=generator("self.seen = task"))
+scenario("graph with a generator that speaks", "-g lib", conf=OWN, files=generator('bb.plain("hashing %s" % task)'), unordered=True)
+scenario("graph with a generator that fails", "-g lib", conf=OWN, files=generator('bb.fatal("not today")'))
+scenario("graph after a task was forced", "-n -C compile lib", "-g lib")
 scenario("events of a graph", "-g app", "-g lib:do_fetch docs", conf='INHERIT += "watch"', files=EVENTS, unordered=True)
 scenario("events of a build", "-n app", conf='INHERIT += "watch"\nBBMASK = "kit-b"', files=EVENTS, unordered=True)
 scenario("events of what is missing", "-g nosuch", "-n a", conf='INHERIT += "watch"', files={**EVENTS, **recipes(a_1__0='RDEPENDS:${PN} = "missing"')})
