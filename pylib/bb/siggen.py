@@ -860,13 +860,26 @@ def handle_renames(data):
             data[new] = data.pop(old)
 
 
-class SetEncoder(json.JSONEncoder):
-    """JSON with sets, as signature files hold it."""
+def __getattr__(name):
+    # Made when somebody uses it: few commands write signature files, and `json` takes its time.
+    if name != "SetEncoder":
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
 
-    def default(self, obj):
-        if isinstance(obj, (set, frozenset)):
-            return {"_set_object": sorted(obj)}
-        return super().default(obj)
+    class SetEncoder(json.JSONEncoder):
+        """JSON with sets, as signature files hold it."""
+
+        def default(self, obj):
+            if isinstance(obj, (set, frozenset)):
+                return {"_set_object": sorted(obj)}
+            return super().default(obj)
+
+    SetEncoder.__qualname__ = "SetEncoder"
+    globals()["SetEncoder"] = SetEncoder
+    return SetEncoder
+
+
+def _set_encoder():
+    return sys.modules[__name__].SetEncoder
 
 
 def SetDecoder(dct):
@@ -876,7 +889,7 @@ def SetDecoder(dct):
 
 def _json_of(value):
     """A value that code keeps in a variable or flag, as signature files hold it."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), cls=SetEncoder)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), cls=_set_encoder())
 
 
 def _opened(function, paths, *args):
@@ -907,7 +920,7 @@ def dump_sigfile(a):
 
 
 def _as_json(sigdata):
-    return json.dumps(sigdata, cls=SetEncoder)
+    return json.dumps(sigdata, cls=_set_encoder())
 
 
 def calc_basehash(sigdata):

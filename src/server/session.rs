@@ -234,6 +234,29 @@ fn frame(request: &Request, terminal: &Terminal, work: &mut dyn FnMut(&mut Sessi
     }
 }
 
+/// While this lives no garbage is looked for, and what was made meanwhile is never looked at: modules and functions,
+/// which stay.
+struct Uncollected(());
+
+impl Uncollected {
+    fn begin() -> Result<Uncollected> {
+        python(|vm| call(vm, "gc", "disable", Vec::new())).map_err(python_error)?;
+        Ok(Uncollected(()))
+    }
+}
+
+impl Drop for Uncollected {
+    fn drop(&mut self) {
+        let done = python(|vm| {
+            call(vm, "gc", "freeze", Vec::new())?;
+            call(vm, "gc", "enable", Vec::new())
+        });
+        if let Err(error) = done {
+            tell(&error);
+        }
+    }
+}
+
 /// What a session's configuration is read with.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
@@ -352,6 +375,7 @@ impl Session {
             return Err(Error::Other(format!("cannot enter {}", topdir.display())));
         }
         span(Kind::Start, || "start of the VM".into(), || crate::program::start_python(vec!["bitbake".into()], Some(pycache(&topdir))));
+        let _uncollected = Uncollected::begin()?;
         set_up_python(&request)?;
         let source = ConfigRequest {
             runtime: hz_python::shared(),
