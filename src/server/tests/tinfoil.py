@@ -5,6 +5,7 @@ argv[1] is the example's folder.
 
 import argparse
 import io
+import itertools
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import tempfile
 import bb
 import bb.providers
 import bb.tinfoil
+from bb import _getvar
 
 example = os.path.realpath(sys.argv[1])
 work = os.path.realpath(tempfile.mkdtemp())
@@ -272,7 +274,28 @@ def indexes():
         assert str(exc) == "No plugins support ftp://x"
 
 
+def plain_arguments():
+    """What bitbake-getvar understands by itself argparse understands the same way."""
+    words = (
+        "-r", "--recipe", "-f", "-u", "--unexpand", "--value", "-q", "--ignore-undefined", "NAME", "name", "--val", "-", "-rname", "--",
+        "-h", "",
+    )
+    understood = 0
+    for length in range(4):
+        for given in itertools.product(words, repeat=length):
+            plain = _getvar._plain_arguments(given)
+            if plain is None:
+                continue
+            understood += 1
+            sys.argv = ["bitbake-getvar", *given]
+            parsed = _getvar._parsed_arguments()
+            for name in ("variable", "recipe", "flag", "unexpand", "value", "quiet", "ignore_undefined"):
+                assert getattr(plain, name) == getattr(parsed, name), (given, name)
+    assert understood > 50, understood
+
+
 try:
+    plain_arguments()
     indexes()
     the_cooker()
 finally:
