@@ -58,6 +58,7 @@ fn generator() -> Result<Option<(Maker, Vec<Str>, bool)>> {
 impl BaseHashes {
     /// `store` is the configuration, whose rules hold as long as no generator was made.
     pub fn new(store: &DataStore) -> Result<BaseHashes> {
+        crate::parsing::know_code(store)?;
         let functions = hz_parse::lib_functions(store);
         let libs = LibrarySignatures::new(&functions, store).map_err(|e| Error::Other(e.to_string()))?;
         let mut rules = Rules::from_configuration(store)?;

@@ -97,6 +97,21 @@ pub fn cache_dir(store: &DataStore) -> Result<PathBuf> {
     Ok(PathBuf::from(&*dir))
 }
 
+/// Where what code bodies read and call is kept.
+fn code_cache(data: &DataStore) -> Result<PathBuf> {
+    Ok(Path::new(&*data.get_or_empty("BB_CACHEDIR")?).join("hitzeleiter-codeparser"))
+}
+
+/// Reads what is known of code bodies, once a process.
+pub fn know_code(data: &DataStore) -> Result<()> {
+    static KNOWN: std::sync::Once = std::sync::Once::new();
+    let file = code_cache(data)?;
+    KNOWN.call_once(|| {
+        hz_codeparser::load_cache(&file);
+    });
+    Ok(())
+}
+
 /// Says how many recipes the cache of this configuration knows, for a command that parses one recipe
 /// in any case.
 pub fn tell_cache(config: &Configuration) -> Result<()> {
@@ -130,8 +145,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     }
 
     let dir = cache_dir(data)?;
-    let caches = data.get_or_empty("BB_CACHEDIR")?;
-    let code_cache = Path::new(&*caches).join("hitzeleiter-codeparser");
+    let code_cache = code_cache(data)?;
     let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), base(config)?);
     let known = cache.len();
     fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
@@ -141,7 +155,6 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
     let cached = jobs.len() - todo.len();
     if !todo.is_empty() {
-        hz_codeparser::load_cache(&code_cache);
         let outcome = run_parsers(config, &jobs, &todo, &mut cache, &mut results, stop);
         if let Err(e) = hz_codeparser::save_cache(&code_cache) {
             log(level::DEBUG, "CodeParser", format!("cannot write {}: {e}", code_cache.display()));
