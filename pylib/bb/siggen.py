@@ -711,6 +711,10 @@ _PLAIN_NAMES = {
 }
 
 
+def _is_ours(cls):
+    return cls.__module__ == __name__ and globals().get(cls.__name__) is cls and cls.__qualname__ == cls.__name__
+
+
 def _leavings_known():
     """Can it be told before a task runs what it leaves? Not where a generator has its own way to write signature
     files, or to set hashes, of which nobody would know in time."""
@@ -718,7 +722,7 @@ def _leavings_known():
     if not issubclass(kind, SignatureGenerator):
         return False
     for cls in kind.__mro__:
-        if cls.__module__ == __name__ and globals().get(cls.__name__) is cls and cls.__qualname__ == cls.__name__:
+        if _is_ours(cls):
             continue
         if "set_unihash" in vars(cls) or "report_unihash" in vars(cls):
             return False
@@ -746,7 +750,7 @@ def _code_of_hashing():
     for cls in type(generator).__mro__[:-1]:
         if any(name in vars(cls) for name in hooks):
             return None
-        if cls.__module__ == __name__ and globals().get(cls.__name__) is cls:
+        if _is_ours(cls):
             if any(vars(cls)[name].__module__ != __name__ for name in _HASHING if name in vars(cls)):
                 return None
             continue

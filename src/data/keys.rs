@@ -144,9 +144,7 @@ impl DataStore {
         }
         Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
-}
 
-impl DataStore {
     /// What is hashed: a copy with its names expanded, and those of them that count.
     fn hashed(&self) -> Result<(DataStore, Vec<Str>)> {
         let d = self.create_copy();

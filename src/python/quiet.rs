@@ -68,7 +68,6 @@ pub fn is_quiet(classes: &[(String, String)], methods: &[&str], known: &[&str]) 
             let Some(own) = module.classes.get(class) else { return false };
             let Some(method) = own.get(&name) else { continue };
             found = true;
-            let mut functions = Vec::new();
             let mut judged = FxHashSet::default();
             let mut next = vec![method];
             while let Some(def) = next.pop() {
@@ -78,8 +77,8 @@ pub fn is_quiet(classes: &[(String, String)], methods: &[&str], known: &[&str]) 
                     return false;
                 }
                 called.extend(look.methods.into_iter().filter(|name| seen.insert(name.clone())));
-                functions.extend(look.functions);
-                next.extend(functions.drain(..).filter(|name| judged.insert(name.clone())).filter_map(|name: String| module.functions.get(&name)));
+                let functions = look.functions.into_iter().filter(|name| judged.insert(name.clone()));
+                next.extend(functions.filter_map(|name| module.functions.get(&name)));
             }
         }
         if !found {

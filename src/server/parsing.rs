@@ -145,7 +145,6 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     }
 
     let dir = cache_dir(data)?;
-    let code_cache = code_cache(data)?;
     let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), base(config)?);
     let known = cache.len();
     fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
@@ -156,6 +155,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     let cached = jobs.len() - todo.len();
     if !todo.is_empty() {
         let outcome = run_parsers(config, &jobs, &todo, &mut cache, &mut results, stop);
+        let code_cache = code_cache(data)?;
         if let Err(e) = hz_codeparser::save_cache(&code_cache) {
             log(level::DEBUG, "CodeParser", format!("cannot write {}: {e}", code_cache.display()));
         }

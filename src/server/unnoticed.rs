@@ -7,7 +7,7 @@ use crate::bridge::{call, python};
 use crate::graphs::{graph_options, told};
 use crate::parsing::python_error;
 use crate::session::Session;
-use crate::signatures::{PythonSignatures, graph_error};
+use crate::signatures::PythonSignatures;
 use crate::tasks::BuildHooks;
 use hz_exec::checksums;
 use hz_graph::{BuildPlan, TaskGraph};
@@ -80,5 +80,5 @@ fn check_files(graph: &TaskGraph) -> Result<()> {
         }
     }
     // As far as it goes, what was found out is kept for the next command.
-    python(|vm| call(vm, "_hz_siggen", "save_checksums", vec![]).map(drop)).map_err(graph_error).map_err(told)
+    checksums::save().map_err(|e| Error::Other(format!("cannot keep checksums of files: {e}")))
 }
