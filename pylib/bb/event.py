@@ -121,6 +121,8 @@ def _compile_handler(name, text, filename, lineno):
         bb.utils._code_cache[source, filename, lineno] = code
     namespace = {}
     bb.utils.better_exec(code, namespace)
+    if filename and lineno is not None:
+        _hz_data.note_source(namespace[name], source, filename, lineno - 1)
     return namespace[name]
 
 
@@ -175,19 +177,22 @@ def execute_handler(name, handler, event, d):
     event.data = d
     try:
         handler(event, d)
-    except (bb.parse.SkipRecipe, bb.BBHandledException):
-        raise
-    except Exception:
-        kind, value, trace = sys.exc_info()
+    except BaseException as exc:
         # Without our own frame.
-        logger.error("Execution of event handler '%s' failed" % name, exc_info=(kind, value, trace.tb_next))
-        raise
-    except SystemExit as exc:
-        if exc.code != 0:
-            logger.error("Execution of event handler '%s' failed" % name)
+        _tell_failed(name, exc, exc.__traceback__.tb_next)
         raise
     finally:
         del event.data
+
+
+def _tell_failed(name, exc, trace=None):
+    """Logs what a class handler raised, unless that is an ordinary way to end."""
+    if isinstance(exc, (bb.parse.SkipRecipe, bb.BBHandledException)):
+        return
+    if isinstance(exc, Exception):
+        logger.error("Execution of event handler '%s' failed" % name, exc_info=(type(exc), exc, trace or exc.__traceback__))
+    elif isinstance(exc, SystemExit) and exc.code != 0:
+        logger.error("Execution of event handler '%s' failed" % name)
 
 
 def fire_class_handlers(event, d):
@@ -213,12 +218,21 @@ def fire_class_handlers(event, d):
 def fire(event, d):
     """Sends an event to the class handlers and to the user interface."""
     fire_class_handlers(event, d)
+    fire_to_others(event, d)
+
+
+def fire_to_others(event, d):
+    """The part of firing after the class handlers."""
     if worker_fire:
         worker_fire(event, d)
         return
     if _uiready and ui_queue:
         _flush_queue(d)
     fire_ui_handlers(event, d)
+
+
+# Native code stands in for these, as long as they are the module's.
+_FIRING = (fire, fire_class_handlers, execute_handler)
 
 
 def fire_from_worker(event, d):

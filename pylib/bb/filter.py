@@ -43,6 +43,10 @@ def apply_filters(val, expressions):
     return val
 
 
+# Native code stands in for it, as long as it is the module's.
+_APPLY = apply_filters
+
+
 def filter_proc(*, name=None):
     """Makes a pure function known to expressions, under its own name or a dotted one."""
 

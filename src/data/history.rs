@@ -1,5 +1,6 @@
 //! Where values came from: the operations on every variable, and the tree of included files.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use crate::pmap::{Named, PMap, hash_name};
 use crate::store::{Ctx, State};
 use crate::{DataStore, HistoryEntry, Origin, Result, SetInfo, Value, text};
@@ -163,12 +164,20 @@ fn continued(text: &str, prefix: &str) -> String {
     text.replace('\n', &format!("\n{prefix}"))
 }
 
+static TRACKED: AtomicBool = AtomicBool::new(false);
+
+/// Did any store of this process ever keep a history? Where not, nobody need know what made a change.
+pub fn is_anything_tracked() -> bool {
+    TRACKED.load(Ordering::Relaxed)
+}
+
 impl DataStore {
     fn peek<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         self.locked(|ctx: &Ctx<'_>| read(&ctx.st.borrow()))
     }
 
     pub fn enable_tracking(&self) {
+        TRACKED.store(true, Ordering::Relaxed);
         self.locked(|ctx| ctx.st.borrow_mut().tracking = true);
     }
     pub fn disable_tracking(&self) {

@@ -31,10 +31,11 @@ pub use error::{DataError, Result, type_name};
 pub use expand::Refs;
 
 pub use runtime::{ClassEvent, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError, without_python};
+pub use history::is_anything_tracked;
 pub use keys::Fingerprint;
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use read::Flags;
-pub use replaced::{Method, NAMES as REPLACEABLE, set_replaced};
+pub use replaced::{Method, NAMES as REPLACEABLE, is_any_replaced, set_replaced};
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
 pub use value::{Object, StoreObject, Value};

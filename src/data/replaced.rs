@@ -52,6 +52,11 @@ pub fn set_replaced<'a>(names: impl IntoIterator<Item = &'a str>) {
     REPLACED.store(bits.fold(0, |all, at| all | 1 << at), Ordering::Relaxed);
 }
 
+/// Has metadata put anything in place of a method?
+pub fn is_any_replaced() -> bool {
+    REPLACED.load(Ordering::Relaxed) != 0
+}
+
 impl Method {
     fn bit(self) -> u32 {
         1 << self as u32

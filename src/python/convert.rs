@@ -171,7 +171,7 @@ static TEXTS: Mutex<Vec<Option<(Str, PyRef<PyStr>)>>> = Mutex::new(Vec::new());
 const TEXT_SLOTS: usize = 512;
 
 /// The Python object of a text that the store keeps.
-fn shared_text(text: &Str, vm: &VirtualMachine) -> PyObjectRef {
+pub(crate) fn shared_text(text: &Str, vm: &VirtualMachine) -> PyObjectRef {
     let slot = (Arc::as_ptr(text) as *const u8 as usize >> 4) % TEXT_SLOTS;
     // The entry keeps the text alive, so no other can have its address.
     if let Some(Some((known, object))) = TEXTS.lock().get(slot)

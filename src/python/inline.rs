@@ -1,11 +1,11 @@
-//! Inline expressions, `${@…}`: compiled once per distinct text, the plain ones evaluated without
-//! the VM ([`crate::plain`]).
+//! Inline expressions, `${@…}`: compiled once per distinct text, for native evaluation ([`crate::native`]) or,
+//! where that does not know all of it, for the VM.
 
 use crate::errors::to_runtime;
 use crate::metadata::context;
-use crate::plain::{self, Plan};
+use crate::native::{self, Expression, Val};
 use crate::store::wrap;
-use hz_data::{DataError, DataStore, Level, RuntimeError, TOO_DEEP, Value};
+use hz_data::{DataStore, Level, RuntimeError, TOO_DEEP, Value};
 use hz_diagnostics::Str;
 use parking_lot::Mutex;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
@@ -21,13 +21,19 @@ use std::sync::{Arc, OnceLock};
 
 /// An expression, looked at once.
 struct Inline {
-    plan: Option<Plan>,
     /// Names it reads, `d` left out.
     names: Vec<String>,
     /// Holds code of its own (lambda, generator), whose names are globals.
     nested: bool,
     code: OnceLock<PyRef<PyCode>>,
+    native: Native,
 }
+
+/// What is evaluated natively; made when it is wanted.
+struct Native(OnceLock<Option<Expression>>);
+// SAFETY: only the thread that entered the VM looks inside, under the VM's lock.
+unsafe impl Send for Native {}
+unsafe impl Sync for Native {}
 
 static KNOWN: Mutex<Option<FxHashMap<Str, Arc<Inline>>>> = Mutex::new(None);
 
@@ -53,16 +59,14 @@ impl<'a> Visitor<'a> for Names {
 
 fn inspect(text: &str) -> Inline {
     let mut found = Names { names: Vec::new(), nested: false };
-    let mut plan = None;
     if let Ok(parsed) = ruff_python_parser::parse_expression(text.trim()) {
         let body = &parsed.syntax().body;
         found.visit_expr(body);
-        plan = plain::plan(body);
     } else {
         // The VM tells what is wrong.
         found.nested = true;
     }
-    Inline { plan, names: found.names, nested: found.nested, code: OnceLock::new() }
+    Inline { names: found.names, nested: found.nested, code: OnceLock::new(), native: Native(OnceLock::new()) }
 }
 
 fn known(text: &str) -> Arc<Inline> {
@@ -78,47 +82,28 @@ fn known(text: &str) -> Arc<Inline> {
 /// And whether all it depends on was read of `store`: the VM may have asked anybody.
 pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
     let inline = known(text);
-    if let Some(plan) = &inline.plan
-        && let Some(_level) = Level::enter(&DEPTH, DEEPEST)
-    {
-        plain::failure();
-        if let Some(value) = plan.eval(store) {
+    entered(text, var, |vm| {
+        let globals = context(vm)?;
+        if let Some(found) = natively(vm, &inline, &globals, store, text)? {
             hz_meter::count(hz_meter::Count::Native);
-            return Ok((value, true));
+            return Ok(found);
         }
-        // Asking the VM as well at each level would double the work with each: only the outer
-        // levels get a traceback.
-        if let Some(error) = plain::failure()
-            && (DEPTH.get() > TRACED || told_once(&error))
-        {
-            return Err(crate::enter(|vm| to_runtime(vm, crate::errors::from_data(vm, error))));
-        }
-    }
-    Ok((eval_in_vm_known(&inline, store, text, var)?, false))
+        hz_meter::count(hz_meter::Count::Vm);
+        in_vm(vm, &inline, globals, store, text, var).map(|value| (value, false))
+    })
 }
 
-/// Would the VM not run into this error again? What is wrong with OVERRIDES is told to the first who
-/// reads a variable that has variants; then there are none until it is written.
-fn told_once(error: &DataError) -> bool {
-    match error {
-        DataError::Expansion { chain, cause, .. } => {
-            matches!(cause, RuntimeError::Handled) || chain.iter().any(|name| name == "OVERRIDES")
-        }
-        DataError::Runtime(RuntimeError::Python(error)) => error.message.contains(" -> OVERRIDES"),
-        DataError::Runtime(cause) => matches!(cause, RuntimeError::Handled),
-        DataError::Other(_) => false,
-    }
-}
-
-/// Evaluates without the VM; None: that it has to be asked.
+/// Evaluates natively; None: the VM has to do it.
 pub fn eval_natively(store: &DataStore, text: &str) -> Option<Value> {
-    known(text).plan.as_ref()?.eval(store)
+    let inline = known(text);
+    entered(text, None, |vm| natively(vm, &inline, &context(vm)?, store, text)).ok().flatten().map(|(value, _)| value)
 }
 
 /// Evaluates by the VM alone: the judge of the native evaluator. `var` is the variable that errors
 /// name.
 pub fn eval_in_vm(store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
-    eval_in_vm_known(&known(text), store, text, var)
+    let inline = known(text);
+    entered(text, var, |vm| in_vm(vm, &inline, context(vm)?, store, text, var))
 }
 
 /// Expressions within expressions (`${@d.getVar('A')}` where A holds another one) before it is a
@@ -126,19 +111,16 @@ pub fn eval_in_vm(store: &DataStore, text: &str, var: Option<&str>) -> Result<Va
 /// VM sees one, and an error that passes through a thousand levels takes seconds to tell.
 const DEEPEST: u32 = 140;
 
-/// Levels whose failure is told with the VM's traceback.
-const TRACED: u32 = 3;
-
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> Result<Value, RuntimeError> {
-    hz_meter::count(hz_meter::Count::Vm);
+/// Runs `work`, which evaluates `text`, in the VM; what it raises is told of under the variable's name.
+fn entered<T>(text: &str, var: Option<&str>, work: impl FnOnce(&VirtualMachine) -> PyResult<T>) -> Result<T, RuntimeError> {
     let _timed = hz_meter::timed(hz_meter::Kind::Inline);
     hz_meter::expression(text, || crate::enter(|vm| {
         let evaluated = match Level::enter(&DEPTH, DEEPEST) {
-            Some(_level) => in_vm(vm, inline, store, text, var),
+            Some(_level) => work(vm),
             None => Err(vm.new_recursion_error(TOO_DEEP.to_string())),
         };
         evaluated.map_err(|error| {
@@ -156,7 +138,27 @@ fn eval_in_vm_known(inline: &Inline, store: &DataStore, text: &str, var: Option<
     }))
 }
 
-fn in_vm(vm: &VirtualMachine, inline: &Inline, store: &DataStore, text: &str, var: Option<&str>) -> PyResult<Value> {
+/// The value, and whether all it depends on was read of the store.
+fn natively(vm: &VirtualMachine, inline: &Inline, globals: &PyDictRef, store: &DataStore, text: &str) -> PyResult<Option<(Value, bool)>> {
+    let native = inline.native.0.get_or_init(|| native::expression(vm, text.trim(), "d", globals));
+    let found = match native {
+        Some(native) => native.eval(vm, Val::Store(store.clone()), globals, true)?,
+        None => None,
+    };
+    let Some((found, pure)) = found else { return Ok(None) };
+    let value = match &found {
+        Val::Str(text) => Value::Str(text.clone()),
+        Val::None => Value::None,
+        Val::Int(number) => Value::Int(*number),
+        other => match other.shown() {
+            Some(text) => Value::Str(text),
+            None => Value::Str(crate::convert::text_of(&*other.to_object(vm)?.str(vm)?)),
+        },
+    };
+    Ok(Some((value, pure)))
+}
+
+fn in_vm(vm: &VirtualMachine, inline: &Inline, globals: PyDictRef, store: &DataStore, text: &str, var: Option<&str>) -> PyResult<Value> {
     let code = match inline.code.get() {
         Some(code) => code.clone(),
         None => {
@@ -169,7 +171,7 @@ fn in_vm(vm: &VirtualMachine, inline: &Inline, store: &DataStore, text: &str, va
             inline.code.get_or_init(|| code).clone()
         }
     };
-    let mut globals = context(vm)?;
+    let mut globals = globals;
     let d = wrap(store, vm)?;
     if inline.nested {
         globals = globals.copy().into_ref(&vm.ctx);

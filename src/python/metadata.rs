@@ -5,6 +5,7 @@
 //! exception.
 
 use crate::codes::compile;
+use crate::native;
 use crate::errors::{self, Lines, frames, is_execution, is_expansion, is_handled, is_skip, to_runtime};
 use hz_data::{DataStore, Frame, RuntimeError};
 use hz_diagnostics::Str;
@@ -243,7 +244,11 @@ pub fn define(vm: &VirtualMachine, text: &str, file: &str, line: u32) -> Result<
     if let Some(name) = name
         && let Ok(Some(function)) = context.get_item_opt(name, vm)
     {
-        ACTIVE.lock().get_or_insert_default().insert(name.into(), (hash, function));
+        native::function::note(&function, text, file, line, vm);
+        let old = ACTIVE.lock().get_or_insert_default().insert(name.into(), (hash, function));
+        if let Some((_, old)) = old {
+            native::function::forget(&old);
+        }
     }
     Ok(())
 }
@@ -261,7 +266,7 @@ pub fn run_anonymous(vm: &VirtualMachine, store: &DataStore, names: &[Str]) -> R
     let d = crate::store::wrap(store, vm).map_err(|error| to_runtime(vm, error))?;
     for (index, name) in names.iter().enumerate() {
         hz_meter::count(hz_meter::Count::Anonymous);
-        let called = hz_meter::expression(name, || function(vm, name).and_then(|function| function.call((d.clone(),), vm)));
+        let called = hz_meter::expression(name, || function(vm, name).and_then(|function| native::call(vm, &function, vec![d.clone()])));
         if let Err(error) = called {
             let text = names.iter().map(|name| format!("{name}(d)")).collect::<Vec<_>>().join("\n");
             let first = Frame { file: "<code>".into(), line: index as u32 + 1, function: "<module>".into(), text: None };

@@ -9,7 +9,7 @@ pub mod events_module;
 pub mod inline;
 mod metadata;
 pub mod modules;
-mod plain;
+mod native;
 mod pylibs;
 mod quiet;
 pub mod runtime;

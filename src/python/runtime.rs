@@ -3,10 +3,11 @@
 
 use crate::convert::{to_own_value, to_python, to_value};
 use crate::errors::to_runtime;
+use crate::native::{self, Expression};
 use crate::{enter, inline, metadata, pylibs, store};
 use hz_data::{ClassEvent, DataStore, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
-use rustpython_vm::builtins::PyDict;
+use rustpython_vm::builtins::{PyDict, PyStr, PyTuple};
 use rustpython_vm::function::FuncArgs;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use rustc_hash::FxHashMap;
@@ -114,15 +115,105 @@ fn fire(vm: &VirtualMachine, store: &DataStore, event: ClassEvent<'_>) -> PyResu
     hz_meter::count(hz_meter::Count::Handler);
     hz_meter::expression(class, || {
         let event = events.get_attr(class, vm)?.call(args, vm)?;
+        let d = store::wrap(store, vm)?;
+        if let Some(handlers) = handlers(vm, &events, store, class)? {
+            for (name, handler) in handlers {
+                handle(vm, &events, &name, &handler, &event, &d)?;
+            }
+            return events.get_attr("fire_to_others", vm)?.call((event, d), vm).map(drop);
+        }
         let fire = events.get_attr("fire", vm)?;
-        fire.call((event, store::wrap(store, vm)?), vm)?;
+        fire.call((event, d), vm)?;
         Ok(())
     })
 }
 
+/// The handlers `bb.event.fire_class_handlers` would call, in their order. None: somebody put functions of their own
+/// there, or a filter.
+fn handlers(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class: &str) -> PyResult<Option<Vec<(PyObjectRef, PyObjectRef)>>> {
+    let own = events.get_attr("_FIRING", vm)?;
+    let Some(own) = own.downcast_ref::<PyTuple>() else { return Ok(None) };
+    for function in own.as_slice() {
+        let name = function.get_attr("__name__", vm)?;
+        let Some(name) = name.downcast_ref::<PyStr>() else { return Ok(None) };
+        if !events.get_attr(name, vm)?.is(function) {
+            return Ok(None);
+        }
+    }
+    let dict = |name: &'static str| -> PyResult<Option<PyObjectRef>> { Ok(Some(events.get_attr(name, vm)?).filter(|dict| dict.downcast_ref::<PyDict>().is_some())) };
+    let (Some(all), Some(masks), Some(any)) = (dict("_handlers")?, dict("_event_handler_map")?, dict("_catchall_handlers")?) else {
+        return Ok(None);
+    };
+    if events.get_attr("_eventfilter", vm)?.is_true(vm)? {
+        return Ok(None);
+    }
+    let wanting = masks.downcast_ref::<PyDict>().map(|masks| masks.get_item_opt(&*format!("bb.event.{class}"), vm)).transpose()?.flatten();
+    let mut found = Vec::new();
+    for (name, handler) in all.downcast_ref::<PyDict>().map(|all| all.items_vec()).unwrap_or_default() {
+        let within = |names: &PyObjectRef| names.downcast_ref::<PyDict>().is_some_and(|names| names.contains_key(&*name, vm));
+        if !wanting.as_ref().is_some_and(within) && !within(&any) {
+            continue;
+        }
+        let registered = match (name.downcast_ref::<PyStr>(), store.get_raw("__BBHANDLERS_MC")) {
+            (Some(name), Some(Value::Set(names))) => names.contains(&crate::convert::text_of(name)),
+            _ => false,
+        };
+        if registered {
+            found.push((name, handler));
+        }
+    }
+    Ok(Some(found))
+}
+
+/// As `bb.event.execute_handler`.
+fn handle(
+    vm: &VirtualMachine, events: &PyObjectRef, name: &PyObjectRef, handler: &PyObjectRef, event: &PyObjectRef, d: &PyObjectRef,
+) -> PyResult<()> {
+    event.set_attr("data", d.clone(), vm)?;
+    let done = crate::native::call(vm, handler, vec![event.clone(), d.clone()]);
+    let done = match done {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            events.get_attr("_tell_failed", vm)?.call((name.clone(), error.clone()), vm)?;
+            Err(error)
+        }
+    };
+    event.del_attr("data", vm)?;
+    done
+}
+
+/// A filter's expression made ready, and what it made of values.
+#[derive(Default)]
+struct Filter {
+    /// None: the VM evaluates it.
+    expression: Option<Expression>,
+    found: FxHashMap<Str, Value>,
+}
+
 thread_local! {
-    /// Expression -> value -> filtered value.
-    static FILTERED: RefCell<FxHashMap<Str, FxHashMap<Str, Value>>> = RefCell::default();
+    static FILTERS: RefCell<FxHashMap<Str, Filter>> = RefCell::default();
+}
+
+/// What `bb.filter.apply_filters` gives for one expression, if that can be evaluated natively.
+fn filter_natively(vm: &VirtualMachine, filters: &PyObjectRef, value: &str, expr: &str) -> PyResult<Option<Value>> {
+    let names = filters.get_attr("FILTERS", vm)?;
+    let own = filters.get_attr("_APPLY", vm)?.is(&filters.get_attr("apply_filters", vm)?);
+    let Ok(names) = names.downcast::<PyDict>() else { return Ok(None) };
+    if !own {
+        return Ok(None);
+    }
+    let known = FILTERS.with_borrow_mut(|filters| filters.get_mut(expr).map(|filter| filter.expression.take()));
+    let expression = known.unwrap_or_else(|| native::expression(vm, expr.trim(), "val", &names));
+    let found = match &expression {
+        Some(expression) => match expression.eval(vm, native::Val::text(value), &names, false) {
+            Ok(Some((found, _))) => found.to_value(false, vm).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        },
+        None => Ok(None),
+    };
+    FILTERS.with_borrow_mut(|filters| filters.entry(expr.into()).or_default().expression = expression);
+    found
 }
 
 impl Runtime for PythonRuntime {
@@ -137,16 +228,20 @@ impl Runtime for PythonRuntime {
     fn apply_filter(&self, _store: &DataStore, _var: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         hz_meter::count(hz_meter::Count::Filter);
         // Filters are pure: `bb.filter` keeps what it found for good, too.
-        if let Some(found) = FILTERED.with_borrow(|known| known.get(expr).and_then(|known| known.get(value)).cloned()) {
+        if let Some(found) = FILTERS.with_borrow(|known| known.get(expr).and_then(|known| known.found.get(value)).cloned()) {
             return Ok(found);
         }
         let _timed = hz_meter::timed(hz_meter::Kind::Filters);
         let found = run(|vm| {
-            let apply = module(vm, "bb.filter")?.get_attr("apply_filters", vm)?;
+            let filters = module(vm, "bb.filter")?;
+            if let Some(found) = filter_natively(vm, &filters, value, expr)? {
+                return Ok(found);
+            }
+            let apply = filters.get_attr("apply_filters", vm)?;
             let expressions = vm.ctx.new_list(vec![vm.ctx.new_str(expr).into()]);
             Ok(to_value(&*apply.call((vm.ctx.new_str(value), expressions), vm)?, vm))
         })?;
-        FILTERED.with_borrow_mut(|known| known.entry(expr.into()).or_default().insert(value.into(), found.clone()));
+        FILTERS.with_borrow_mut(|known| known.entry(expr.into()).or_default().found.insert(value.into(), found.clone()));
         Ok(found)
     }
 

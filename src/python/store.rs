@@ -53,6 +53,12 @@ pub fn unwrap<'a>(object: &'a PyObject, vm: &VirtualMachine) -> PyResult<&'a Dat
     }
 }
 
+/// The store behind an object of the class that stores have, not of one derived from it.
+pub(crate) fn of_own_class(object: &PyObject) -> Option<&DataStore> {
+    let store = object.downcast_ref::<PyStore>()?;
+    CLASS.get().filter(|class| object.class().is(*class)).map(|_| store.payload().store())
+}
+
 fn remember(object: &PyObjectRef, store: &DataStore, vm: &VirtualMachine) -> PyResult<()> {
     let weak = object.downgrade(None, vm)?;
     OBJECTS.lock().get_or_insert_default().insert(store.id(), weak);
@@ -154,6 +160,12 @@ impl<'a> Arguments<'a> {
 
 /// The Python code that called us, as the place of a change.
 fn caller(info: &mut SetInfo, vm: &VirtualMachine) {
+    if let Some(place) = crate::native::caller(vm) {
+        info.file = Some(place.file);
+        info.func.get_or_insert(place.func);
+        info.line = place.line;
+        return;
+    }
     let Some(frame) = vm.current_frame() else { return };
     let frame: PyObjectRef = frame.into();
     let code = frame.get_attr("f_code", vm);
@@ -337,6 +349,14 @@ pub mod _hz_data {
         let told = waiting(vm, || emit(&mut out, store)).map_err(|error| from_data(vm, error))?;
         let text: PyObjectRef = vm.ctx.new_str(String::from_utf8_lossy(&out).into_owned()).into();
         Ok(vm.ctx.new_tuple(vec![text, vm.ctx.new_bool(told).into()]).into())
+    }
+
+    /// A function was defined by this text, which stands after line `before` of `file`.
+    #[pyfunction]
+    fn note_source(function: PyObjectRef, text: PyObjectRef, file: PyObjectRef, before: u32, vm: &VirtualMachine) -> PyResult<()> {
+        let (text, file) = (super::text(&text, vm)?, super::text(&file, vm)?);
+        crate::native::function::note(&function, &text, &file, before, vm);
+        Ok(())
     }
 
     /// Has a class file of that name been inherited?

@@ -81,6 +81,7 @@ pub fn start(options: Options) -> &'static Python {
 }
 
 fn build(options: Options) -> Interpreter {
+    crate::native::function::note_start();
     let mut settings = Settings::default();
     settings.argv = options.argv;
     settings.ignore_environment = true;

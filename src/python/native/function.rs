@@ -1,0 +1,198 @@
+//! Which functions of Python can be run natively, and what they were compiled to.
+//!
+//! A function is known by the object it is; what it says is read from the text it was defined from: that of a
+//! metadata file, as the parser handed it over, or the file of a layer's library, if that has not been
+//! written since the program started. Functions of the standard library and of `bb` stay with the VM.
+
+use super::compile::{Body, Compiler, Lines};
+use super::value::Val;
+use hz_diagnostics::Str;
+use ruff_python_ast::{ModModule, Stmt, StmtFunctionDef};
+use ruff_python_parser::Parsed;
+use ruff_text_size::Ranged;
+use rustc_hash::FxHashMap;
+use rustpython_vm::builtins::{PyDict, PyDictRef, PyFunction, PyTuple};
+use rustpython_vm::{AsObject, PyObject, PyObjectRef, VirtualMachine};
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// A function or expression ready to run.
+pub struct Func {
+    pub name: Str,
+    pub file: Str,
+    pub line: u32,
+    /// The first of the names are the parameters.
+    pub params: usize,
+    /// Of the places of a frame.
+    pub names: Vec<Str>,
+    pub body: Body,
+    pub globals: PyDictRef,
+    /// Of a layer's library: nobody defines it anew.
+    pub library: bool,
+}
+
+/// A function object with its defaults.
+pub struct Native {
+    pub func: Rc<Func>,
+    /// Of the last parameters.
+    pub defaults: Vec<Val>,
+}
+
+/// A text that defined a function.
+struct Source {
+    text: Str,
+    file: Str,
+    line: u32,
+}
+
+struct Library {
+    text: String,
+    parsed: Parsed<ModModule>,
+}
+
+#[derive(Default)]
+struct Functions {
+    /// By the address of the code, which is kept from being another's.
+    sources: FxHashMap<usize, (PyObjectRef, Source)>,
+    /// Without defaults, by the address of the code.
+    codes: FxHashMap<usize, (PyObjectRef, Result<Rc<Func>, &'static str>)>,
+    /// By the address of the function.
+    known: FxHashMap<usize, (PyObjectRef, Result<Rc<Native>, &'static str>)>,
+    libraries: FxHashMap<String, Option<Rc<Library>>>,
+}
+
+thread_local! {
+    static FUNCTIONS: RefCell<Functions> = RefCell::default();
+}
+
+/// When the VM of this process started: what was written to a file later may not be what was imported.
+static STARTED: OnceLock<SystemTime> = OnceLock::new();
+
+pub fn note_start() {
+    STARTED.get_or_init(SystemTime::now);
+}
+
+fn address(function: &PyObject) -> usize {
+    std::ptr::from_ref(function) as usize
+}
+
+/// A function was defined by a text that stands after line `line` of `file`. What is defined twice by one text has
+/// the same code.
+pub fn note(function: &PyObjectRef, text: &str, file: &str, line: u32, vm: &VirtualMachine) {
+    let Ok(code) = function.get_attr("__code__", vm) else { return };
+    FUNCTIONS.with_borrow_mut(|functions| {
+        let make = || (code.clone(), Source { text: text.into(), file: file.into(), line });
+        functions.sources.entry(address(&code)).or_insert_with(make);
+    });
+}
+
+/// A function is no longer the one of its name.
+pub fn forget(function: &PyObject) {
+    let gone = FUNCTIONS.with_borrow_mut(|functions| functions.known.remove(&address(function)));
+    // What is freed may run code of Python.
+    drop(gone);
+}
+
+/// The native form of a function object, or why it has none.
+pub fn native(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Rc<Native>, &'static str> {
+    let at = address(function);
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.known.get(&at).map(|(_, native)| native.clone())) {
+        return known;
+    }
+    let made = make(function, vm).map(Rc::new);
+    FUNCTIONS.with_borrow_mut(|functions| functions.known.insert(at, (function.clone(), made.clone())));
+    made
+}
+
+fn make(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Native, &'static str> {
+    if function.downcast_ref::<PyFunction>().is_none() {
+        return Err("no function");
+    }
+    let attribute = |name: &'static str| function.get_attr(name, vm).map_err(|_| "no attribute");
+    if !vm.is_none(&*attribute("__closure__")?) || !vm.is_none(&*attribute("__kwdefaults__")?) {
+        return Err("closure");
+    }
+    let globals = attribute("__globals__")?.downcast::<PyDict>().map_err(|_| "globals")?;
+    let defaults = attribute("__defaults__")?;
+    let defaults: Vec<Val> = match defaults.downcast_ref::<PyTuple>() {
+        Some(defaults) => defaults.as_slice().iter().map(|value| Val::from_object(value.clone(), vm)).collect(),
+        None => Vec::new(),
+    };
+    let code = attribute("__code__")?;
+    let known = FUNCTIONS.with_borrow(|functions| functions.codes.get(&address(&code)).map(|(_, func)| func.clone()));
+    let func = match known {
+        Some(Ok(func)) if func.globals.is(&globals) => func,
+        Some(Ok(_)) => return Err("other globals"),
+        Some(Err(reason)) => return Err(reason),
+        None => {
+            let made = compiled(&code, globals, vm).map(Rc::new);
+            FUNCTIONS.with_borrow_mut(|functions| functions.codes.insert(address(&code), (code.clone(), made.clone())));
+            made?
+        }
+    };
+    if defaults.len() > func.params { Err("defaults") } else { Ok(Native { func, defaults }) }
+}
+
+fn compiled(code: &PyObjectRef, globals: PyDictRef, vm: &VirtualMachine) -> Result<Func, &'static str> {
+    let source = FUNCTIONS.with_borrow(|functions| {
+        functions.sources.get(&address(code)).map(|(_, source)| (source.text.clone(), source.file.clone(), source.line))
+    });
+    if let Some((text, file, line)) = source {
+        let parsed = ruff_python_parser::parse_module(&text).map_err(|_| "syntax")?;
+        let [Stmt::FunctionDef(def)] = &*parsed.syntax().body else { return Err("not one function") };
+        if !def.decorator_list.is_empty() {
+            return Err("decorators");
+        }
+        let lines = Lines::new(&text, line);
+        return Compiler::new(vm, &lines, file, globals).function(def, false);
+    }
+    let attribute = |name: &'static str| code.get_attr(name, vm).map_err(|_| "no attribute");
+    let text = |name| attribute(name).and_then(|value| value.str(vm).map(|text| text.to_string_lossy().into_owned()).map_err(|_| "text"));
+    let (file, name) = (text("co_filename")?, text("co_name")?);
+    let first: u32 = attribute("co_firstlineno")?.try_into_value(vm).map_err(|_| "line")?;
+    let library = library(&file).ok_or("no library")?;
+    let lines = Lines::new(&library.text, 0);
+    let def = library.parsed.syntax().body.iter().find_map(|stmt| match stmt {
+        Stmt::FunctionDef(def) if def.name.as_str() == name && begins(def, &lines, first) => Some(def),
+        _ => None,
+    });
+    let mut func = Compiler::new(vm, &lines, file.into(), globals).function(def.ok_or("not found")?, false)?;
+    func.library = true;
+    Ok(func)
+}
+
+fn begins(def: &StmtFunctionDef, lines: &Lines, line: u32) -> bool {
+    lines.of(def.name.range().start()) == line || def.decorator_list.first().is_some_and(|first| lines.of(first.range().start()) == line)
+}
+
+/// A file of a layer's library, as it was when it was imported.
+fn library(file: &str) -> Option<Rc<Library>> {
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.libraries.get(file).cloned()) {
+        return known;
+    }
+    let read = || {
+        let path = Path::new(file);
+        if !path.is_absolute() || path.extension()? != "py" {
+            return None;
+        }
+        let written = path.metadata().ok()?.modified().ok()?;
+        if written >= *STARTED.get()? {
+            return None;
+        }
+        let text = std::fs::read_to_string(path).ok()?;
+        let parsed = ruff_python_parser::parse_module(&text).ok()?;
+        Some(Rc::new(Library { text, parsed }))
+    };
+    let found = read();
+    FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(file.to_string(), found.clone()));
+    found
+}
+
+impl Native {
+    pub fn required(&self) -> usize {
+        self.func.params - self.defaults.len()
+    }
+}

@@ -1,0 +1,317 @@
+//! Functions of Python and of `bb` that are done natively when natively run code calls them: known by the
+//! object, so that whoever replaces one is asked.
+
+use super::text::{self, base_name, dir_name, join_path, normal_path, words};
+use super::value::{Shared, Val};
+use crate::errors::from_data;
+use crate::utils::{contains_all, contains_any, filter_words, to_boolean};
+use hz_data::{DataStore, Read, Value};
+use rustc_hash::FxHashMap;
+use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
+use std::cell::RefCell;
+
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    Len,
+    Str,
+    Int,
+    Bool,
+    List,
+    Tuple,
+    Set,
+    Sorted,
+    Any,
+    All,
+    IsInstance,
+    BaseName,
+    DirName,
+    NormPath,
+    Join,
+    Exists,
+    IsFile,
+    IsDir,
+    IsAbs,
+    SplitExt,
+    RealPath,
+    ExplodeDeps,
+    Contains,
+    ContainsAny,
+    Filter,
+    ToBoolean,
+    InheritsClass,
+    VarsFromFile,
+}
+
+/// Module, name, and what it is.
+const NAMES: [(&str, &str, Known); 28] = [
+    ("builtins", "len", Known::Len),
+    ("builtins", "str", Known::Str),
+    ("builtins", "int", Known::Int),
+    ("builtins", "bool", Known::Bool),
+    ("builtins", "list", Known::List),
+    ("builtins", "tuple", Known::Tuple),
+    ("builtins", "set", Known::Set),
+    ("builtins", "sorted", Known::Sorted),
+    ("builtins", "any", Known::Any),
+    ("builtins", "all", Known::All),
+    ("builtins", "isinstance", Known::IsInstance),
+    ("posixpath", "basename", Known::BaseName),
+    ("posixpath", "dirname", Known::DirName),
+    ("posixpath", "normpath", Known::NormPath),
+    ("posixpath", "join", Known::Join),
+    ("genericpath", "exists", Known::Exists),
+    ("genericpath", "isfile", Known::IsFile),
+    ("genericpath", "isdir", Known::IsDir),
+    ("posixpath", "isabs", Known::IsAbs),
+    ("posixpath", "splitext", Known::SplitExt),
+    ("_hz_stdlib._os", "realpath", Known::RealPath),
+    ("bb.utils", "explode_deps", Known::ExplodeDeps),
+    ("_hz_utils", "contains", Known::Contains),
+    ("_hz_utils", "contains_any", Known::ContainsAny),
+    ("_hz_utils", "filter", Known::Filter),
+    ("_hz_utils", "to_boolean", Known::ToBoolean),
+    ("bb.data", "inherits_class", Known::InheritsClass),
+    ("bb.parse", "vars_from_file", Known::VarsFromFile),
+];
+
+#[derive(Default)]
+struct Table {
+    known: FxHashMap<usize, Known>,
+    /// Keeps the addresses.
+    _objects: Vec<PyObjectRef>,
+}
+
+thread_local! {
+    static TABLE: RefCell<Option<Table>> = const { RefCell::new(None) };
+}
+
+fn fill(vm: &VirtualMachine) -> Table {
+    let mut table = Table::default();
+    for (module, name, known) in NAMES {
+        let Ok(object) = crate::runtime::module(vm, module).and_then(|module| module.get_attr(name, vm)) else { continue };
+        // Only what stands where it was defined: somebody may have put something else there.
+        let from = object.get_attr("__module__", vm).and_then(|m| m.str(vm)).map(|m| m.to_string_lossy().into_owned());
+        let own = match from {
+            Ok(from) => from == module,
+            Err(_) => true,
+        };
+        if own {
+            table.known.insert(std::ptr::from_ref::<PyObject>(&object) as usize, known);
+            table._objects.push(object);
+        }
+    }
+    table
+}
+
+pub fn known(object: &PyObject, vm: &VirtualMachine) -> Option<Known> {
+    if TABLE.with_borrow(Option::is_none) {
+        let filled = fill(vm);
+        TABLE.set(Some(filled));
+    }
+    TABLE.with_borrow(|table| table.as_ref().and_then(|table| table.known.get(&(std::ptr::from_ref(object) as usize)).copied()))
+}
+
+/// The texts of a list, tuple or set, or the words of a text, as `bb.utils` takes them.
+fn with_words<R>(value: &Val, use_them: impl FnOnce(&mut dyn Iterator<Item = &str>) -> R) -> Option<R> {
+    match value {
+        Val::Str(text) => Some(use_them(&mut words(text))),
+        Val::Set(set) => set.read(|set| use_them(&mut set.iter().map(|item| &**item))),
+        list => list.items(|items| {
+            let texts: Option<Vec<&str>> = items.iter().map(|item| item.as_str().map(|text| &**text)).collect();
+            texts.map(|texts| use_them(&mut texts.into_iter()))
+        })?,
+    }
+}
+
+fn read(store: &DataStore, name: &str, vm: &VirtualMachine) -> PyResult<Option<Value>> {
+    let value = crate::vm::waiting(vm, || store.get_var(name, Read::default())).map_err(|error| from_data(vm, error))?;
+    Ok(value.filter(Value::is_true))
+}
+
+/// What a set makes of items, if they are all texts.
+fn set_of(items: &[Val]) -> Option<Val> {
+    let texts: Option<indexmap::IndexSet<_>> = items.iter().map(|item| item.as_str().cloned()).collect();
+    texts.map(|texts| Val::Set(Shared::new(texts)))
+}
+
+/// The items of something of ours that can be gone through, as they are now.
+pub fn snapshot(value: &Val) -> Option<Vec<Val>> {
+    match value {
+        Val::Set(set) => set.read(|set| set.iter().cloned().map(Val::Str).collect()),
+        Val::Dict(dict) => dict.read(|dict| dict.keys().cloned().map(Val::Str).collect()),
+        Val::Str(text) => Some(text.chars().map(|c| Val::text(c.encode_utf8(&mut [0; 4]))).collect()),
+        value => value.items(<[Val]>::to_vec),
+    }
+}
+
+/// Sorts what can be compared here; None: there is something else among it.
+pub fn sort(items: &mut [Val]) -> Option<()> {
+    if items.iter().all(|item| item.as_str().is_some()) {
+        items.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+        return Some(());
+    }
+    if items.iter().all(|item| matches!(item, Val::Int(_))) {
+        items.sort_by_key(Val::number);
+        return Some(());
+    }
+    None
+}
+
+impl Known {
+    /// Does the answer depend on its arguments and the store alone?
+    pub fn is_pure(self) -> bool {
+        !matches!(self, Known::Exists | Known::IsFile | Known::IsDir | Known::RealPath)
+    }
+}
+
+/// Calls a known function with arguments by name; None: the VM has to.
+pub fn call_named(known: Known, args: &[Val], named: &[(super::compile::Name, Val)]) -> Option<Val> {
+    let [(name, value)] = named else { return None };
+    match (known, args, name.as_str(), value) {
+        (Known::Sorted, [list], "reverse", Val::Bool(true)) => {
+            let mut items = snapshot(list)?;
+            // Equal ones stay in order.
+            items.reverse();
+            sort(&mut items)?;
+            items.reverse();
+            Some(Val::list(items))
+        }
+        _ => None,
+    }
+}
+
+/// Calls a known function; None: the VM has to.
+pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<Val>> {
+    Ok(match (known, args) {
+        (Known::Len, [value]) => match value {
+            Val::Str(text) => Some(Val::Int(text.chars().count() as i64)),
+            Val::Dict(dict) => dict.read(|dict| Val::Int(dict.len() as i64)),
+            Val::Set(set) => set.read(|set| Val::Int(set.len() as i64)),
+            value => value.items(|items| Val::Int(items.len() as i64)),
+        },
+        (Known::Str, [value]) => value.shown().map(Val::Str),
+        (Known::Int, [Val::Str(digits)]) => {
+            let digits = digits.trim_matches(text::space);
+            let bare = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+            let plain = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
+            if plain { digits.parse().ok().map(Val::Int) } else { None }
+        }
+        (Known::Int, [value]) => value.number().map(Val::Int),
+        (Known::Bool, [value]) => Some(Val::Bool(value.is_true(vm)?)),
+        (Known::List, []) => Some(Val::list(Vec::new())),
+        (Known::List, [value]) => snapshot(value).map(Val::list),
+        (Known::Tuple, [value]) => snapshot(value).map(Val::tuple),
+        (Known::Set, []) => Some(Val::Set(Shared::new(Default::default()))),
+        (Known::Set, [value]) => snapshot(value).and_then(|items| set_of(&items)),
+        (Known::Sorted, [value]) => snapshot(value).and_then(|mut items| {
+            sort(&mut items)?;
+            Some(Val::list(items))
+        }),
+        (Known::Any | Known::All, [value]) => {
+            let Some(items) = snapshot(value) else { return Ok(None) };
+            let any = matches!(known, Known::Any);
+            for item in items {
+                if item.is_true(vm)? == any {
+                    return Ok(Some(Val::Bool(any)));
+                }
+            }
+            Some(Val::Bool(!any))
+        }
+        (Known::IsInstance, [value, Val::Object(class)]) => is_instance(value, class, vm),
+        (Known::BaseName, [Val::Str(path)]) => Some(Val::text(base_name(path))),
+        (Known::DirName, [Val::Str(path)]) => Some(Val::text(dir_name(path))),
+        (Known::NormPath, [Val::Str(path)]) => Some(Val::Str(normal_path(path).into())),
+        (Known::Join, [Val::Str(first), rest @ ..]) => {
+            let rest: Option<Vec<&str>> = rest.iter().map(|part| part.as_str().map(|part| &**part)).collect();
+            rest.map(|rest| Val::Str(join_path(first, &rest).into()))
+        }
+        (Known::Exists, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).exists())),
+        (Known::IsFile, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).is_file())),
+        (Known::IsDir, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).is_dir())),
+        (Known::RealPath, [Val::Str(path)]) => {
+            let found = crate::utils::system::realpath(std::path::Path::new(&**path));
+            found.and_then(|path| path.into_os_string().into_string().ok()).map(|path| Val::Str(path.into()))
+        }
+        (Known::SplitExt, [Val::Str(path)]) => {
+            let at = path.len() - base_name(path).len();
+            // Dots in front belong to the name.
+            let bare = path[at..].trim_start_matches('.');
+            let end = bare.rfind('.').map_or(path.len(), |dot| path.len() - bare.len() + dot);
+            Some(Val::tuple(vec![Val::text(&path[..end]), Val::text(&path[end..])]))
+        }
+        (Known::ExplodeDeps, [Val::Str(deps)]) => Some(Val::list(hz_versions::explode_deps(deps).iter().map(|dep| Val::text(dep)).collect())),
+        (Known::IsAbs, [Val::Str(path)]) => Some(Val::Bool(path.starts_with('/'))),
+        (Known::Contains | Known::ContainsAny, [Val::Str(name), check, yes, no, Val::Store(store)]) => {
+            if !matches!(check, Val::Str(_) | Val::List(_) | Val::Tuple(_) | Val::Set(_)) {
+                return Ok(None);
+            }
+            let Some(value) = read(store, name, vm)? else { return Ok(Some(no.clone())) };
+            let Value::Str(have) = value else { return Ok(None) };
+            let any = matches!(known, Known::ContainsAny);
+            let found = with_words(check, |words| if any { contains_any(&have, words) } else { contains_all(&have, words) });
+            found.map(|found| if found { yes.clone() } else { no.clone() })
+        }
+        (Known::Filter, [Val::Str(name), check, Val::Store(store)]) => {
+            let Some(value) = read(store, name, vm)? else { return Ok(Some(Val::text(""))) };
+            let Value::Str(have) = value else { return Ok(None) };
+            with_words(check, |words| Val::Str(filter_words(&have, words).into()))
+        }
+        (Known::ToBoolean, [value, rest @ ..]) if rest.len() < 2 => {
+            if !value.is_true(vm)? {
+                return Ok(Some(rest.first().cloned().unwrap_or(Val::None)));
+            }
+            match value {
+                Val::Str(text) => to_boolean(text).map(Val::Bool),
+                other => other.number().map(|number| Val::Bool(number != 0)),
+            }
+        }
+        (Known::InheritsClass, [Val::Str(class), Val::Store(store)]) => {
+            let name = format!("/{class}.bbclass");
+            Some(Val::Bool(match store.get_raw("__inherit_cache") {
+                Some(Value::List(files)) => files.iter().any(|file| file.to_text().ends_with(&name)),
+                _ => false,
+            }))
+        }
+        (Known::VarsFromFile, [file, Val::Store(_)]) => vars_from_file(file),
+        _ => None,
+    })
+}
+
+fn vars_from_file(file: &Val) -> Option<Val> {
+    let name = match file {
+        Val::Str(name) if name.ends_with(".bb") || name.ends_with(".bbappend") => name,
+        Val::Str(_) | Val::None => return Some(Val::tuple(vec![Val::None, Val::None, Val::None])),
+        _ => return None,
+    };
+    let base = base_name(name);
+    let dot = base.rfind('.')?;
+    // A name that is nothing but its suffix has no suffix.
+    let stem = if base[..dot].bytes().all(|byte| byte == b'.') { base } else { &base[..dot] };
+    let mut parts: Vec<Val> = stem.split('_').map(Val::text).collect();
+    if parts.len() > 3 {
+        return None;
+    }
+    parts.resize(3, Val::None);
+    Some(Val::list(parts))
+}
+
+/// `isinstance` of values of ours and the plain types.
+fn is_instance(value: &Val, class: &PyObject, vm: &VirtualMachine) -> Option<Val> {
+    let types = &vm.ctx.types;
+    let own = match value {
+        Val::Str(_) => types.str_type,
+        Val::Int(_) => types.int_type,
+        Val::Bool(_) => types.bool_type,
+        Val::List(_) => types.list_type,
+        Val::Tuple(_) => types.tuple_type,
+        Val::Dict(_) => types.dict_type,
+        Val::Set(_) => types.set_type,
+        _ => return None,
+    };
+    let plain = [types.str_type, types.int_type, types.bool_type, types.list_type, types.tuple_type, types.dict_type, types.set_type];
+    if !plain.iter().any(|known| class.is(known.as_object())) {
+        return None;
+    }
+    let same = class.is(own.as_object()) || (matches!(value, Val::Bool(_)) && class.is(types.int_type.as_object()));
+    Some(Val::Bool(same))
+}

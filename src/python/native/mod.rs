@@ -1,0 +1,100 @@
+//! A native evaluator for the metadata's Python.
+//!
+//! The VM is several times slower than CPython, and parsing runs hundreds of thousands of small functions and
+//! expressions. They are compiled here to a tree that is evaluated over Rust values ([`value`]); whatever the
+//! tree's nodes do not know (an object of a class, an unusual method) is asked of the VM there and then
+//! ([`run`]), with the VM's objects, results and errors. Functions that hold what is not known at all
+//! ([`compile`]) run in the VM as a whole.
+//!
+//! An error carries the same traceback as from the VM: for each native frame an entry with file, line and name
+//! is put in ([`traced`]). What can be told apart: there is no frame object, so code that walks the frames of
+//! its callers (`sys._getframe`) does not see native ones.
+
+mod compile;
+pub mod function;
+mod known;
+mod run;
+mod text;
+mod value;
+
+use compile::{Compiler, Lines, Name};
+use function::Func;
+use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyFunction};
+use rustpython_vm::compiler::Mode;
+use rustpython_vm::function::ArgMapping;
+use rustpython_vm::scope::Scope;
+use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+pub use run::caller;
+pub use value::Val;
+
+/// An inline expression made ready.
+pub struct Expression {
+    func: Func,
+    /// The global names it reads.
+    reads: Vec<Name>,
+}
+
+/// Makes an expression ready that has one parameter besides the globals. None: the VM has to evaluate it.
+pub fn expression(vm: &VirtualMachine, text: &str, parameter: &str, globals: &PyDictRef) -> Option<Expression> {
+    let parsed = ruff_python_parser::parse_expression(text).ok()?;
+    let lines = Lines::new(text, 0);
+    let mut compiler = Compiler::new(vm, &lines, "<expansion>".into(), globals.clone());
+    let func = compiler.expression(&parsed.syntax().body, parameter).ok()?;
+    Some(Expression { func, reads: compiler.read })
+}
+
+impl Expression {
+    /// Evaluates with the parameter bound to a value. None: a name is neither a global one nor, with `builtins`,
+    /// one of Python's (in metadata it is a variable of the store then), or the globals are others by now.
+    ///
+    /// And whether the value depends on nothing but what was read of the store the parameter is.
+    pub fn eval(&self, vm: &VirtualMachine, value: Val, globals: &PyDictRef, builtins: bool) -> PyResult<Option<(Val, bool)>> {
+        if !self.func.globals.is(globals) {
+            return Ok(None);
+        }
+        for name in &self.reads {
+            let known = globals.get_item_opt(name.as_object(), vm)?.is_some()
+                || (builtins && vm.builtins.dict().get_item_opt(name.as_object(), vm)?.is_some());
+            if !known {
+                return Ok(None);
+            }
+        }
+        run::evaluate(vm, &self.func, value).map(Some)
+    }
+}
+
+/// Calls a function object, natively if that can be.
+pub fn call(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<PyObjectRef>) -> PyResult<()> {
+    if function.downcast_ref::<PyFunction>().is_some()
+        && let Ok(native) = function::native(function, vm)
+        && native.required() <= args.len()
+        && args.len() <= native.func.params
+    {
+        let args = args.into_iter().map(|arg| Val::from_object(arg, vm)).collect();
+        return run::call(vm, &native, args).map(drop);
+    }
+    function.call(args, vm).map(drop)
+}
+
+/// Puts an entry of that place in front of the traceback of an error: the VM makes one for a frame that an
+/// error passes through, so a frame is made there.
+fn traced(vm: &VirtualMachine, error: PyBaseExceptionRef, file: &str, name: &str, line: u32) -> PyBaseExceptionRef {
+    let lines = "\n".repeat(line.saturating_sub(1) as usize);
+    let named = !name.starts_with('<');
+    let source = if named { format!("{lines}def {name}(error): raise error") } else { format!("{lines}raise error") };
+    let raise = || -> PyResult<()> {
+        let code = vm.compile(&source, Mode::Exec, file).map_err(|error| error.into_pyexception(vm, None))?;
+        let names = vm.ctx.new_dict();
+        names.set_item("error", error.clone().into(), vm)?;
+        vm.run_code_obj(code, Scope::new(Some(ArgMapping::from_dict_exact(names.clone())), names.clone()))?;
+        if named {
+            names.get_item(name, vm)?.call((error.clone(),), vm)?;
+        }
+        Ok(())
+    };
+    // Should that fail, the error itself is what counts.
+    match raise() {
+        Err(raised) if raised.is(&error) => raised,
+        _ => error,
+    }
+}
