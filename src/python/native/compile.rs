@@ -85,6 +85,8 @@ pub struct Comprehension {
     /// Of a dictionary.
     pub value: Option<Node>,
     pub parts: Vec<Part>,
+    /// In braces, not in brackets.
+    pub generator: bool,
     pub line: u32,
 }
 
@@ -197,6 +199,8 @@ pub struct Compiler<'a> {
     file: Str,
     globals: PyDictRef,
     scopes: Vec<Scope>,
+    /// Names of the functions around.
+    around: Vec<Str>,
     /// Names that were found in no scope.
     pub read: Vec<Name>,
 }
@@ -210,7 +214,7 @@ fn name_of(expr: &Expr) -> Option<&str> {
 
 impl<'a> Compiler<'a> {
     pub fn new(vm: &'a VirtualMachine, lines: &'a Lines, file: Str, globals: PyDictRef) -> Compiler<'a> {
-        Compiler { vm, lines, file, globals, scopes: Vec::new(), read: Vec::new() }
+        Compiler { vm, lines, file, globals, scopes: Vec::new(), around: Vec::new(), read: Vec::new() }
     }
 
     fn scope(&mut self) -> &mut Scope {
@@ -253,9 +257,12 @@ impl<'a> Compiler<'a> {
             }
         }
         self.scopes.push(scope);
+        self.around.push(def.name.as_str().into());
         let body = self.body(&def.body);
+        self.around.pop();
         let scope = self.scopes.pop().unwrap_or_default();
         Ok(Func {
+            path: self.path(def.name.as_str(), nested),
             name: def.name.as_str().into(),
             file: self.file.clone(),
             line: self.line(def),
@@ -267,6 +274,15 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// Python's `__qualname__`.
+    fn path(&self, name: &str, nested: bool) -> Str {
+        if !nested {
+            return name.into();
+        }
+        let around: String = self.around.iter().map(|name| format!("{name}.<locals>.")).collect();
+        format!("{around}{name}").into()
+    }
+
     /// An expression of its own with one parameter.
     pub fn expression(&mut self, expr: &Expr, parameter: &str) -> Result<Func> {
         let mut scope = Scope::default();
@@ -275,6 +291,7 @@ impl<'a> Compiler<'a> {
         let node = self.expr(expr);
         let scope = self.scopes.pop().unwrap_or_default();
         Ok(Func {
+            path: "<module>".into(),
             name: "<module>".into(),
             file: self.file.clone(),
             line: 1,
@@ -548,7 +565,7 @@ impl<'a> Compiler<'a> {
         let element = self.expr(element)?;
         let value = value.map(|value| self.expr(value)).transpose()?;
         self.scope().inner.truncate(before);
-        Ok(Comprehension { kind, element, value, parts: made, line: self.line(whole) })
+        Ok(Comprehension { kind, element, value, parts: made, generator: whole.is_generator_expr(), line: self.line(whole) })
     }
 
     /// `lambda x: …` with one parameter, as the place of that and the expression.
@@ -737,7 +754,7 @@ impl<'a> Compiler<'a> {
             let (place, body) = self.lambda(&call.arguments.args[0])?;
             let (element, conditions) = if kind == "map" { (body, vec![]) } else { (Node::Local(place), vec![body]) };
             let parts = vec![Part { target: Target::Local(place), over, conditions }];
-            return Ok(Node::Comprehension(Box::new(Comprehension { kind: Kind::List, element, value: None, parts, line: self.line(arg) })));
+            return Ok(Node::Comprehension(Box::new(Comprehension { kind: Kind::List, element, value: None, parts, generator: false, line: self.line(arg) })));
         }
         self.over(arg)
     }

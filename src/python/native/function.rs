@@ -21,6 +21,8 @@ use std::time::SystemTime;
 
 /// A function or expression ready to run.
 pub struct Func {
+    /// With the functions around it, as errors name it.
+    pub path: Str,
     pub name: Str,
     pub file: Str,
     pub line: u32,

@@ -80,15 +80,20 @@ pub fn call(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<PyObjectRef>)
 /// error passes through, so a frame is made there.
 fn traced(vm: &VirtualMachine, error: PyBaseExceptionRef, file: &str, name: &str, line: u32) -> PyBaseExceptionRef {
     let lines = "\n".repeat(line.saturating_sub(1) as usize);
-    let named = !name.starts_with('<');
-    let source = if named { format!("{lines}def {name}(error): raise error") } else { format!("{lines}raise error") };
+    let source = match name {
+        "<module>" => format!("{lines}raise error"),
+        "<genexpr>" => format!("{lines}frame = (_ for _ in ())"),
+        name => format!("{lines}def {name}(error): raise error"),
+    };
     let raise = || -> PyResult<()> {
         let code = vm.compile(&source, Mode::Exec, file).map_err(|error| error.into_pyexception(vm, None))?;
         let names = vm.ctx.new_dict();
         names.set_item("error", error.clone().into(), vm)?;
         vm.run_code_obj(code, Scope::new(Some(ArgMapping::from_dict_exact(names.clone())), names.clone()))?;
-        if named {
-            names.get_item(name, vm)?.call((error.clone(),), vm)?;
+        match name {
+            "<module>" => {}
+            "<genexpr>" => drop(vm.call_method(&*names.get_item("frame", vm)?, "throw", (error.clone(),))?),
+            name => drop(names.get_item(name, vm)?.call((error.clone(),), vm)?),
         }
         Ok(())
     };

@@ -256,7 +256,9 @@ impl<'v> Run<'v> {
                                 if error.class().slot_name().to_string() != "ModuleNotFoundError" {
                                     return error;
                                 }
-                                let text = format!("cannot import name '{name}' from '{module}'");
+                                let file = found.get_attr("__file__", self.vm).and_then(|file| file.str(self.vm));
+                                let file = file.map_or_else(|_| "unknown location".to_string(), |file| file.to_string_lossy().into_owned());
+                                let text = format!("cannot import name '{name}' from '{module}' ({file})");
                                 self.vm.new_import_error(text, self.vm.ctx.new_utf8_str(&**module))
                             })?
                         }
@@ -494,19 +496,31 @@ impl<'v> Run<'v> {
     }
 
     fn unpacked(&self, value: Val, wanted: usize) -> PyResult<Vec<Val>> {
-        let mut items = self.iterate(value).map_err(|error| error)?;
+        let vm = self.vm;
+        // Of what is all there the error tells how much that is.
+        let whole = matches!(value, Val::List(_) | Val::Tuple(_) | Val::Dict(_)) || matches!(&value, Val::Object(object) if object.downcast_ref::<PyList>().is_some());
+        let class = if let Val::Object(_) = value { None } else { Some(value.clone()) };
+        let mut items = match self.iterate(value) {
+            Ok(items) => items,
+            Err(error) => {
+                let Some(value) = class else { return Err(error) };
+                let object = value.to_object(vm)?;
+                return Err(vm.new_type_error(format!("cannot unpack non-iterable {} object", object.class().slot_name())));
+            }
+        };
         let mut found = Vec::with_capacity(wanted);
         while let Some(item) = self.next(&mut items)? {
-            if found.len() == wanted {
-                return Err(self.vm.new_value_error(format!("too many values to unpack (expected {wanted})")));
-            }
             found.push(item);
+            if found.len() > wanted && !whole {
+                return Err(vm.new_value_error(format!("too many values to unpack (expected {wanted})")));
+            }
         }
-        if found.len() < wanted {
-            let got = found.len();
-            return Err(self.vm.new_value_error(format!("not enough values to unpack (expected {wanted}, got {got})")));
+        let got = found.len();
+        match got.cmp(&wanted) {
+            std::cmp::Ordering::Less => Err(vm.new_value_error(format!("not enough values to unpack (expected {wanted}, got {got})"))),
+            std::cmp::Ordering::Greater => Err(vm.new_value_error(format!("too many values to unpack (expected {wanted}, got {got})"))),
+            std::cmp::Ordering::Equal => Ok(found),
         }
-        Ok(found)
     }
 
     fn set_item(&self, object: &Val, index: &Val, value: Val) -> PyResult<()> {
@@ -674,45 +688,42 @@ impl<'v> Run<'v> {
     }
 
     fn comprehend(&self, found: &Comprehension, frame: &Frame<'_>) -> PyResult<Val> {
+        let mut items = Vec::new();
+        let mut pairs = Vec::new();
+        self.rounds(found, frame, &mut |run| {
+            let element = run.eval(&found.element, frame)?;
+            match &found.value {
+                None => items.push(element),
+                Some(value) => pairs.push((element, run.eval(value, frame)?)),
+            }
+            Ok(true)
+        })?;
         match found.kind {
-            Kind::List => {
-                let mut items = Vec::new();
-                self.each(found, 0, frame, &mut |run| {
-                    items.push(run.eval(&found.element, frame)?);
-                    Ok(true)
-                })?;
-                Ok(Val::list(items))
-            }
-            Kind::Set => {
-                let mut items = Vec::new();
-                self.each(found, 0, frame, &mut |run| {
-                    items.push(run.eval(&found.element, frame)?);
-                    Ok(true)
-                })?;
-                self.set_of(items).inspect_err(|_| frame.at(found.line))
-            }
-            Kind::Dict => {
-                let mut items = Vec::new();
-                self.each(found, 0, frame, &mut |run| {
-                    let key = run.eval(&found.element, frame)?;
-                    let value = match &found.value {
-                        Some(value) => run.eval(value, frame)?,
-                        None => Val::None,
-                    };
-                    items.push((key, value));
-                    Ok(true)
-                })?;
-                self.dict_of(items).inspect_err(|_| frame.at(found.line))
-            }
+            Kind::List => Ok(Val::list(items)),
+            Kind::Set => self.set_of(items).inspect_err(|_| frame.at(found.line)),
+            Kind::Dict => self.dict_of(pairs).inspect_err(|_| frame.at(found.line)),
         }
     }
 
-    /// Calls `found` for each round of the innermost loop until it says no.
+    /// Calls `found` for each round of the innermost loop until it says no. A generator's errors come out of a frame
+    /// of its own.
+    fn rounds(&self, parts: &Comprehension, frame: &Frame<'_>, found: &mut dyn FnMut(&Self) -> PyResult<bool>) -> PyResult<()> {
+        let Some(first) = parts.parts.first() else { return Ok(()) };
+        let items = self.iterate(self.eval(&first.over, frame)?).inspect_err(|_| frame.at(parts.line))?;
+        let done = self.each(parts, 0, items, frame, found);
+        match done {
+            Err(error) if parts.generator => {
+                let line = frame.line.replace(0);
+                Err(super::traced(self.vm, error, &frame.func.file, "<genexpr>", if line == 0 { parts.line } else { line }))
+            }
+            done => done.map(drop),
+        }
+    }
+
     fn each(
-        &self, parts: &Comprehension, at: usize, frame: &Frame<'_>, found: &mut dyn FnMut(&Self) -> PyResult<bool>,
+        &self, parts: &Comprehension, at: usize, mut items: Items, frame: &Frame<'_>, found: &mut dyn FnMut(&Self) -> PyResult<bool>,
     ) -> PyResult<bool> {
-        let Some(part) = parts.parts.get(at) else { return found(self) };
-        let mut items = self.iterate(self.eval(&part.over, frame)?).inspect_err(|_| frame.at(parts.line))?;
+        let part = &parts.parts[at];
         'items: while let Some(item) = self.next(&mut items).inspect_err(|_| frame.at(parts.line))? {
             self.assign(&part.target, item, frame).inspect_err(|_| frame.at(parts.line))?;
             for condition in &part.conditions {
@@ -720,7 +731,14 @@ impl<'v> Run<'v> {
                     continue 'items;
                 }
             }
-            if !self.each(parts, at + 1, frame, found)? {
+            let goes_on = match parts.parts.get(at + 1) {
+                None => found(self)?,
+                Some(next) => {
+                    let inner = self.iterate(self.eval(&next.over, frame)?).inspect_err(|_| frame.at(parts.line))?;
+                    self.each(parts, at + 1, inner, frame, found)?
+                }
+            };
+            if !goes_on {
                 return Ok(false);
             }
         }
@@ -870,15 +888,16 @@ impl<'v> Run<'v> {
                 Val::Str(out.into())
             }
             Node::Comprehension(found) => return self.comprehend(found, frame),
-            Node::Quantified(any, found, _line) => {
+            Node::Quantified(any, found, line) => {
                 let mut answer = !any;
-                self.each(found, 0, frame, &mut |run| {
+                self.rounds(found, frame, &mut |run| {
                     if run.test(&found.element, frame)? == *any {
                         answer = *any;
                         return Ok(false);
                     }
                     Ok(true)
-                })?;
+                })
+                .inspect_err(|_| frame.at(*line))?;
                 Val::Bool(answer)
             }
         })
@@ -1170,24 +1189,40 @@ impl<'v> Run<'v> {
 
     /// The values of the parameters.
     fn bound(&self, func: &Func, defaults: &[Val], mut args: Vec<Val>, named: Vec<(Name, Val)>) -> PyResult<Vec<Val>> {
-        let wrong = || self.vm.new_type_error(format!("{}() got wrong arguments", func.name));
-        if args.len() > func.params {
-            return Err(wrong());
-        }
-        let given = args.len();
-        args.resize(func.params, Val::Unset);
+        let wrong = |text: String| self.vm.new_type_error(format!("{}() {text}", func.path));
+        let (given, most) = (args.len(), func.params);
+        let least = most - defaults.len();
+        args.resize(most.max(given), Val::Unset);
         for (name, value) in named {
-            let place = func.names[..func.params].iter().position(|known| name.as_str() == &**known).ok_or_else(wrong)?;
-            if place < given || !matches!(args[place], Val::Unset) {
-                return Err(wrong());
+            let Some(place) = func.names[..most].iter().position(|known| name.as_str() == &**known) else {
+                return Err(wrong(format!("got an unexpected keyword argument '{name}'")));
+            };
+            if !matches!(args[place], Val::Unset) {
+                return Err(wrong(format!("got multiple values for argument '{name}'")));
             }
             args[place] = value;
         }
-        let required = func.params - defaults.len();
-        for (at, arg) in args.iter_mut().enumerate().filter(|(_, arg)| matches!(arg, Val::Unset)) {
-            *arg = at.checked_sub(required).and_then(|at| defaults.get(at)).ok_or_else(wrong)?.clone();
+        if given > most {
+            let takes = if least == most { most.to_string() } else { format!("from {least} to {most}") };
+            let s = if most == 1 { "" } else { "s" };
+            let were = if given == 1 { "was" } else { "were" };
+            return Err(wrong(format!("takes {takes} positional argument{s} but {given} {were} given")));
         }
-        Ok(args)
+        let mut missing = Vec::new();
+        for (at, arg) in args.iter_mut().enumerate().filter(|(_, arg)| matches!(arg, Val::Unset)) {
+            match at.checked_sub(least).and_then(|at| defaults.get(at)) {
+                Some(default) => *arg = default.clone(),
+                None => missing.push(format!("'{}'", func.names[at])),
+            }
+        }
+        match &*missing {
+            [] => Ok(args),
+            [one] => Err(wrong(format!("missing 1 required positional argument: {one}"))),
+            [one, two] => Err(wrong(format!("missing 2 required positional arguments: {one} and {two}"))),
+            [others @ .., last] => {
+                Err(wrong(format!("missing {} required positional arguments: {}, and {last}", missing.len(), others.join(", "))))
+            }
+        }
     }
 
     /// Can the call be made as it stands?
