@@ -54,10 +54,10 @@ kinds! {
         Definitions = "Python functions and libraries of layers defined",
         Statements = "files read and statements evaluated",
         Store = "look-ups and expansion",
-        Inline = "inline expressions in the VM",
-        Anonymous = "anonymous functions in the VM",
-        Handlers = "class event handlers in the VM",
-        Filters = "filters in the VM",
+        Inline = "inline expressions",
+        Anonymous = "anonymous functions",
+        Handlers = "class event handlers",
+        Filters = "filters",
         Dependencies = "dependencies and base hashes",
         Scanning = "scanning of code bodies",
         Facts = "facts of recipes",
@@ -310,7 +310,7 @@ pub fn report() -> String {
         for (what, n) in counts() {
             let _ = writeln!(out, "{n:12}  {}", what.text());
         }
-        let _ = writeln!(out, "\nExpressions and functions run by the VM, with what they call (seconds, times run)");
+        let _ = writeln!(out, "\nExpressions and functions of metadata, with what they call (seconds, times run)");
         let mut all: Vec<_> = profile.expressions.iter().collect();
         all.sort_by(|a, b| b.1.1.cmp(&a.1.1).then(a.0.cmp(b.0)));
         for (text, (n, time)) in all.into_iter().take(60) {
