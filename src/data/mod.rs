@@ -14,6 +14,7 @@ mod history;
 mod keys;
 mod pmap;
 mod read;
+mod record;
 mod replaced;
 mod runtime;
 mod snapshot;
@@ -34,6 +35,7 @@ pub use runtime::{ClassEvent, Frame, LibFunction, LibFunctions, PythonError, Run
 pub use keys::Fingerprint;
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use read::Flags;
+pub use record::{Record, harmless, plain_references};
 pub use replaced::{Method, NAMES as REPLACEABLE, set_replaced};
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;

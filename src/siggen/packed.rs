@@ -83,6 +83,10 @@ impl Interner {
         }
         id
     }
+    /// Has more than one recipe file the text?
+    pub(crate) fn is_kept(&self, id: u32) -> bool {
+        self.rounds[id as usize] & AGAIN != 0
+    }
     /// The text is kept whatever happens.
     pub(crate) fn pin(&mut self, id: u32) {
         self.rounds[id as usize] |= AGAIN;
