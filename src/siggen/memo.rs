@@ -355,6 +355,7 @@ impl Memo {
             let calls = kept.calls.iter().map(|(id, _)| id);
             let contains = kept.contains.iter().map(|(id, ..)| id);
             calls.chain(contains).chain(&kept.made.deps).chain([&id]).for_each(|id| tables.pin(*id));
+            tables.pin_node(kept.made.node);
             let [_, _, value] = tables.node(kept.made.node);
             if value != NONE {
                 tables.pin(value & !OTHER);
