@@ -142,6 +142,11 @@ impl DataStore {
         self.locked(|ctx| ctx.st.borrow_mut().cache.forget());
     }
 
+    /// Gives back the memory of what only dependency analysis asks for; it can be asked again.
+    pub fn forget_references(&self) {
+        self.locked(|ctx| ctx.st.borrow_mut().cache.forget_references());
+    }
+
     /// An independent store with the same contents; shares everything until one of them writes.
     pub fn create_copy(&self) -> DataStore {
         if Method::CreateCopy.asks()
