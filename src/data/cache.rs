@@ -249,6 +249,12 @@ impl Cache {
         };
     }
 
+    /// Values stay, what their making touched goes.
+    pub fn forget_references(&mut self) {
+        self.own.values_mut().for_each(|entry| entry.full = None);
+        self.own.shrink_to_fit();
+    }
+
     /// A name is filtered from now on. What the reference would have kept at this moment, because it was
     /// made since the last write, counts until the next one; all else made from the name no longer does.
     pub fn filtered(&mut self, name: &str) {
@@ -349,6 +355,16 @@ mod tests {
         assert!(!known(&cache, "O") && known(&cache, "C"));
         cache.forget();
         assert!(!known(&cache, "C"));
+    }
+
+    #[test]
+    fn values_stay_without_their_references() {
+        let mut cache = Cache { overrides_known: true, ..Cache::default() };
+        cache.put(hash_name("A"), "A".into(), Some("x".into()), Some(Arc::default()), (reads(&["A"]), Origins::Unknown));
+        assert!(cache.get(hash_name("A"), "A").unwrap().full.is_some());
+        cache.forget_references();
+        let kept = cache.get(hash_name("A"), "A").unwrap();
+        assert!(kept.full.is_none() && kept.value.is_some());
     }
 
     #[test]

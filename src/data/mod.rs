@@ -14,6 +14,7 @@ mod history;
 mod keys;
 mod pmap;
 mod read;
+mod record;
 mod replaced;
 mod runtime;
 mod snapshot;
@@ -35,6 +36,7 @@ pub use history::is_anything_tracked;
 pub use keys::Fingerprint;
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};
 pub use read::Flags;
+pub use record::{Record, harmless, plain_references};
 pub use replaced::{Method, NAMES as REPLACEABLE, is_any_replaced, set_replaced};
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
@@ -139,6 +141,11 @@ impl DataStore {
     #[cfg(test)]
     pub(crate) fn forget_kept_values(&self) {
         self.locked(|ctx| ctx.st.borrow_mut().cache.forget());
+    }
+
+    /// Gives back the memory of what only dependency analysis asks for; it can be asked again.
+    pub fn forget_references(&self) {
+        self.locked(|ctx| ctx.st.borrow_mut().cache.forget_references());
     }
 
     /// An independent store with the same contents; shares everything until one of them writes.

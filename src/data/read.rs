@@ -32,10 +32,10 @@ struct Outcome {
 
 /// A value with operations applied, before expansion.
 #[derive(Default)]
-struct Raw {
-    value: Option<Value>,
+pub(crate) struct Raw {
+    pub value: Option<Value>,
     /// Removes an override variant brings along.
-    carried: Vec<Str>,
+    pub carried: Vec<Str>,
     /// The override variant the value is that of. The reference expands it as that variant's
     /// first, so that is whose name errors give and whose references to itself are errors.
     origin: Option<Str>,
@@ -44,7 +44,7 @@ struct Raw {
 }
 
 /// Python's None is no value.
-fn some(value: Option<&Value>) -> Option<&Value> {
+pub(crate) fn some(value: Option<&Value>) -> Option<&Value> {
     value.filter(|v| !matches!(v, Value::None))
 }
 
@@ -53,7 +53,7 @@ fn truthy(value: &Option<Value>) -> bool {
 }
 
 /// Name before the first colon: what filters are set for.
-fn base_name(name: &str) -> &str {
+pub(crate) fn base_name(name: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
@@ -129,7 +129,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// The value with operations applied, not expanded.
-    fn raw_content(&self, name: &str, hash: u64, read: Read) -> Result<Raw> {
+    pub(crate) fn raw_content(&self, name: &str, hash: u64, read: Read) -> Result<Raw> {
         let found = {
             let st = self.st.borrow();
             st.note_read(hash);
@@ -752,7 +752,7 @@ impl DataStore {
 
 /// The flags of a variable as they are now, some of them expanded.
 pub struct Flags {
-    var: Option<Arc<Var>>,
+    pub(crate) var: Option<Arc<Var>>,
     expanded: Vec<(&'static str, Value)>,
 }
 
@@ -773,6 +773,11 @@ impl Flags {
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// Is there no record of the variable?
+    pub fn is_missing(&self) -> bool {
+        self.var.is_none()
     }
 
     /// The flags as they are stored, and those that were expanded.
@@ -816,9 +821,9 @@ impl Flags {
 }
 
 /// The flag that holds the weak default of another.
-const WEAK_FLAG: &str = "_defaultval_flag_";
+pub(crate) const WEAK_FLAG: &str = "_defaultval_flag_";
 
-fn stored_flag<'v>(var: &'v Var, flag: &str) -> Option<&'v Value> {
+pub(crate) fn stored_flag<'v>(var: &'v Var, flag: &str) -> Option<&'v Value> {
     if var.flags.is_empty() {
         return None;
     }

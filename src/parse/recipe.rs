@@ -303,6 +303,8 @@ fn finish(file: &str, store: &DataStore, variant: &str, finalise: &dyn Finalise)
         }
     })?;
 
+    // A recipe can have hundreds of variants, all of which are there until the last one is finished.
+    store.forget_references();
     store.set_var("BBINCLUDED", file_depends(store), &SetInfo::internal(origins::RECIPE_INCLUDED))?;
     let set = |name: &str| -> Result<bool> {
         Ok(store.get_var(name, hz_data::Read::default())?.is_some_and(|v| v.is_true()))

@@ -1,6 +1,6 @@
 //! All recipes of all layers: from the cache where nothing changed, from forked parsers otherwise.
 
-use crate::bridge::{fire, number, text, trace};
+use crate::bridge::{call, fire, number, python, text, trace};
 use crate::farm::{Farm, Message, Outlet};
 use hz_cache::{Base, Packer, ParsedFile, Recipe, RecipeCache};
 use hz_data::{DataError, DataStore, RuntimeError};
@@ -152,6 +152,7 @@ pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
 
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
+    let todo = large_first(todo, |n| std::fs::metadata(&jobs[n].file).map_or(0, |found| found.len()));
     let cached = jobs.len() - todo.len();
     if !todo.is_empty() {
         let outcome = run_parsers(config, &jobs, &todo, &mut cache, &mut results, stop);
@@ -209,6 +210,16 @@ fn halted(data: &DataStore) -> Error {
     Error::Handled
 }
 
+/// Recipe files of so many bytes take long and much memory.
+const LARGE: u64 = 100_000;
+
+/// Large ones are parsed first: while there is little else in memory, and nobody waits for the last one.
+fn large_first(todo: Vec<usize>, size: impl Fn(usize) -> u64) -> Vec<usize> {
+    let (mut first, rest): (Vec<usize>, Vec<usize>) = todo.into_iter().partition(|n| size(*n) >= LARGE);
+    first.extend(rest);
+    first
+}
+
 /// So many recipes use most of the layers' Python libraries: they are run once, for all parsers.
 const MANY: usize = 50;
 
@@ -229,6 +240,8 @@ fn run_parsers(
     }
     let finalise: IndexMap<Str, BaseHashes> =
         config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?))).collect::<Result<_>>()?;
+    // What there is now stays. Looking at it for garbage would make every parser a copy of its own of all of it.
+    python(|vm| call(vm, "gc", "freeze", Vec::new())).map_err(python_error)?;
     let fork = || match hz_python::fork()? {
         hz_python::ForkResult::Child => Ok(0),
         hz_python::ForkResult::Parent(pid) => Ok(pid),
@@ -393,4 +406,15 @@ fn dangling_appends(recipes: &IndexMap<Str, Vec<Arc<Recipe>>>, collectors: &Inde
     }
     log(level::CRITICAL, "", messages.join("\n"));
     Err(Error::Handled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_recipes_come_first_and_the_others_in_their_order() {
+        let sizes = [10, LARGE - 1, LARGE, 5, 3 * LARGE];
+        assert_eq!(large_first(vec![0, 1, 2, 4], |n| sizes[n]), [2, 4, 0, 1]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::sigdata::VarVal;
 use crate::walk::counts;
 use crate::{LibrarySignatures, Rules};
 use hz_codeparser::ShellRefs;
-use hz_data::{Expansion, Flags, Value};
+use hz_data::{Expansion, Flags, Record, Value};
 use hz_diagnostics::Str;
 use rustc_hash::{FxHashMap, FxHashSet};
 use crate::packed::{NONE, OTHER, with_interner};
@@ -56,12 +56,28 @@ pub(crate) struct Kept {
     pub calls: Vec<(u32, bool)>,
     /// Variable, words looked for, and whether it had them.
     pub contains: Vec<(u32, Str, bool)>,
+    /// The content follows from the text alone, if these names have harmless values; None: only from its expansion.
+    pub direct: Option<Box<[u32]>>,
     pub made: Rc<Made>,
+}
+
+/// What kind of name one is.
+#[derive(Clone, Default)]
+pub(crate) enum Kind {
+    #[default]
+    Unknown,
+    Library,
+    Variable,
+    /// Variable and flag.
+    Flag(Str, Str),
+    /// Errors, or the store's own flags.
+    Odd,
 }
 
 /// The entries of one name, the one that was used last first.
 #[derive(Default)]
 struct Entries {
+    kind: Kind,
     kept: Vec<Rc<Kept>>,
     hits: u32,
     misses: u32,
@@ -104,6 +120,11 @@ pub(crate) struct Memo {
     met: Vec<bool>,
     /// By the number of a name: whether there was something to call, and when that was.
     there: Vec<u32>,
+    /// By the number of a name: whether its value is harmless, as `there`.
+    harmless: Vec<u32>,
+    /// By the number of a name: its last text, and what that refers to (None: that cannot be told). Few numbers are those
+    /// of names that more than one recipe has.
+    references: FxHashMap<u32, (Str, Option<Rc<[u32]>>)>,
     /// Counts the times from which on all that has to be asked anew.
     now: u32,
     words: FxHashMap<Str, Rc<FxHashSet<Str>>>,
@@ -117,7 +138,8 @@ pub(crate) struct Memo {
 fn at<T: Clone + Default>(table: &mut Vec<T>, id: u32) -> &mut T {
     let id = id as usize;
     if table.len() <= id {
-        table.resize((id + 1).next_power_of_two(), T::default());
+        // Most numbers are those of values, and there are many of them.
+        table.resize(id + 1 + id / 8, T::default());
     }
     &mut table[id]
 }
@@ -205,6 +227,99 @@ impl Memo {
         Some(entries.kept[0].clone())
     }
 
+    /// The place of an entry that was made from the same variable with the same value before expansion, and for which
+    /// the text alone decides; `value` None: as the record has it.
+    pub fn find_direct(&self, id: u32, record: Option<Record<'_>>, value: Option<Option<&Value>>) -> Option<usize> {
+        let own = match record {
+            None => Some(None),
+            Some(record) => record.own_value(),
+        };
+        let now = value.or(own)?;
+        self.kept(id).iter().position(|kept| {
+            let Some(flags) = kept.seen.flags.as_ref().filter(|_| kept.direct.is_some()) else { return false };
+            let same = match (&kept.seen.content, record) {
+                // As the record has it, flags and value are what they were.
+                (Content::Plain(_) | Content::Expanded(_), Some(record)) if value.is_none() && record.is_of(flags) => return true,
+                (Content::Given, Some(_)) => true,
+                (Content::Plain(kept), _) => same_value(kept.as_ref(), now),
+                (Content::Expanded(kept), _) => same_value(kept.unexpanded.as_ref(), now),
+                // What is code is read from another store.
+                (Content::Python(kept), Some(_)) => own.is_some() && matches!(now, Some(Value::Str(now)) if same_text(kept, now)),
+                _ => false,
+            };
+            same && match record {
+                None => flags.is_missing(),
+                Some(record) => {
+                    record.is_of(flags)
+                        || (!flags.is_missing() && !record.has_weak_flags() && same_stored(&self.excluded, &[], flags.stored(), record.flags()))
+                }
+            }
+        })
+    }
+
+    /// The place of an entry of a flag, as [`Self::find_direct`].
+    pub fn find_direct_flag(&self, id: u32, now: Option<&Value>) -> Option<usize> {
+        self.kept(id).iter().position(|kept| {
+            kept.direct.is_some()
+                && match &kept.seen.content {
+                    Content::Plain(kept) => same_value(kept.as_ref(), now),
+                    Content::Expanded(kept) => same_value(kept.unexpanded.as_ref(), now),
+                    _ => false,
+                }
+        })
+    }
+
+    pub fn kept(&self, id: u32) -> &[Rc<Kept>] {
+        match self.places.get(id as usize) {
+            None | Some(0) => &[],
+            Some(place) => &self.entries[*place as usize - 1].kept,
+        }
+    }
+
+    /// The entry at a place counted.
+    pub fn hit(&mut self, id: u32, at: usize) {
+        let entries = &mut self.entries[self.places[id as usize] as usize - 1];
+        entries.hits = entries.hits.saturating_add(1);
+        entries.kept[..=at].rotate_right(1);
+    }
+
+    /// Of a name that has entries.
+    pub fn kind(&mut self, id: u32) -> Option<&mut Kind> {
+        match self.places.get(id as usize) {
+            None | Some(0) => None,
+            Some(place) => Some(&mut self.entries[*place as usize - 1].kind),
+        }
+    }
+
+    pub fn is_harmless(&self, id: u32) -> Option<bool> {
+        let found = *self.harmless.get(id as usize)?;
+        (found >> 1 == self.now).then_some(found & 1 == 1)
+    }
+
+    pub fn set_harmless(&mut self, id: u32, is: bool) {
+        let now = self.now;
+        *at(&mut self.harmless, id) = now << 1 | u32::from(is);
+    }
+
+    /// The names that the text of a name refers to, if that can be told without expanding it.
+    pub fn references(&mut self, id: u32, text: &Str) -> Option<Rc<[u32]>> {
+        if let Some((known, found)) = self.references.get(&id)
+            && same_text(known, text)
+        {
+            return found.clone();
+        }
+        with_interner(|tables| {
+            let found = hz_data::plain_references(text);
+            let found: Option<Rc<[u32]>> = found.map(|names| names.into_iter().map(|name| tables.intern(name)).collect());
+            // What one recipe alone has is not worth the room.
+            if tables.is_kept(id) {
+                found.iter().flat_map(|found| found.iter()).for_each(|id| tables.pin(*id));
+                self.references.insert(id, (text.clone(), found.clone()));
+            }
+            found
+        })
+    }
+
     /// Has a name been here before? What one recipe alone has is not worth the room.
     pub fn meet(&mut self, id: u32) -> bool {
         std::mem::replace(at(&mut self.met, id), true)
@@ -240,6 +355,7 @@ impl Memo {
             let calls = kept.calls.iter().map(|(id, _)| id);
             let contains = kept.contains.iter().map(|(id, ..)| id);
             calls.chain(contains).chain(&kept.made.deps).chain([&id]).for_each(|id| tables.pin(*id));
+            tables.pin_node(kept.made.node);
             let [_, _, value] = tables.node(kept.made.node);
             if value != NONE {
                 tables.pin(value & !OTHER);
@@ -289,10 +405,14 @@ fn same_flags(excluded: &Excluded, a: &Flags, b: &Flags) -> bool {
     if a.has_weak() || b.has_weak() {
         return false;
     }
+    same_stored(excluded, a.expanded(), a.stored(), b.stored())
+}
+
+/// [`same_flags`] of flags as they are stored, but for those that were expanded.
+fn same_stored(excluded: &Excluded, expanded: &[(&'static str, Value)], x: &[(Str, Value)], y: &[(Str, Value)]) -> bool {
     let equal = |(flag, value): &(Str, Value), other: &Value| {
-        same_value(Some(value), Some(other)) || !counts(flag) || a.expanded().iter().any(|(known, _)| **known == **flag)
+        same_value(Some(value), Some(other)) || !counts(flag) || expanded.iter().any(|(known, _)| **known == **flag)
     };
-    let (x, y) = (a.stored(), b.stored());
     if x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x.0 == y.0 && equal(x, &y.1)) {
         return true;
     }

@@ -41,18 +41,37 @@ pub struct Interner {
     rounds: Vec<u32>,
     /// Counts recipe files.
     round: u32,
-    /// Up to where texts and nodes were looked at by the last sweep.
-    swept: (usize, usize),
+    /// Up to where texts, lists and nodes were looked at by the last sweep.
+    swept: [usize; 3],
     lists: Vec<Arc<[u32]>>,
     list_ids: FxHashMap<Arc<[u32]>, u32>,
+    /// As `rounds`.
+    list_rounds: Vec<u32>,
     nodes: Vec<Node>,
     node_ids: FxHashMap<Node, u32>,
+    /// As `rounds`.
+    node_rounds: Vec<u32>,
 }
 
-/// Marks a text that more than one recipe file has.
+/// Marks what more than one recipe file has.
 const AGAIN: u32 = 1 << 31;
 /// Recipe files between two sweeps.
 const SWEEP: u32 = 16;
+
+#[inline]
+fn meet(round: &mut u32, now: u32) {
+    if *round != now {
+        *round |= AGAIN;
+    }
+}
+
+/// Hands on what only one recipe file had, at least a sweep ago, and gives up to where that was looked at. Everything
+/// stands in the order in which it came.
+fn sweep(rounds: &[u32], from: usize, now: u32, mut forget: impl FnMut(usize)) -> usize {
+    let old = rounds[from..].iter().take_while(|round| (**round & !AGAIN) + SWEEP <= now).count();
+    (from..from + old).filter(|at| rounds[*at] & AGAIN == 0).for_each(&mut forget);
+    from + old
+}
 
 fn start(text: &str) -> u128 {
     let mut bytes = [0u8; 16];
@@ -77,15 +96,21 @@ impl Interner {
     }
     #[inline]
     fn met(&mut self, id: u32) -> u32 {
-        let round = &mut self.rounds[id as usize];
-        if *round != self.round {
-            *round |= AGAIN;
-        }
+        meet(&mut self.rounds[id as usize], self.round);
         id
+    }
+    /// Has more than one recipe file the text?
+    pub(crate) fn is_kept(&self, id: u32) -> bool {
+        self.rounds[id as usize] & AGAIN != 0
     }
     /// The text is kept whatever happens.
     pub(crate) fn pin(&mut self, id: u32) {
         self.rounds[id as usize] |= AGAIN;
+    }
+    /// The node is kept, with its list.
+    pub(crate) fn pin_node(&mut self, id: u32) {
+        self.node_rounds[id as usize] |= AGAIN;
+        self.list_rounds[self.nodes[id as usize][1] as usize] |= AGAIN;
     }
 
     /// To be called when a recipe file is finished and all that is new in the tables was handed on: what
@@ -95,27 +120,22 @@ impl Interner {
         if self.round % SWEEP != 0 {
             return;
         }
-        let old = |round: u32| round & AGAIN == 0 && round + SWEEP <= self.round;
         let nothing: Str = "".into();
-        let mut gone = rustc_hash::FxHashSet::default();
-        let (mut texts, mut nodes) = self.swept;
-        // Texts stand in the order in which they came.
-        while texts < self.texts.len() && (self.rounds[texts] & !AGAIN) + SWEEP <= self.round {
-            if old(self.rounds[texts]) && !self.texts[texts].is_empty() {
-                let text = std::mem::replace(&mut self.texts[texts], nothing.clone());
-                self.text_ids.remove(&text);
-                gone.insert(texts as u32);
+        let Interner { texts, text_ids, lists, list_ids, nodes, node_ids, .. } = self;
+        let [text, list, node] = self.swept;
+        let text = sweep(&self.rounds, text, self.round, |at| {
+            if !texts[at].is_empty() {
+                text_ids.remove(&std::mem::replace(&mut texts[at], nothing.clone()));
             }
-            texts += 1;
-        }
-        // A node of such a name was made with it.
-        while nodes < self.nodes.len() && (self.nodes[nodes][0] as usize) < texts {
-            if gone.contains(&self.nodes[nodes][0]) {
-                self.node_ids.remove(&self.nodes[nodes]);
+        });
+        let no_list: Arc<[u32]> = Arc::default();
+        let list = sweep(&self.list_rounds, list, self.round, |at| {
+            if !lists[at].is_empty() {
+                list_ids.remove(&std::mem::replace(&mut lists[at], no_list.clone()));
             }
-            nodes += 1;
-        }
-        self.swept = (texts, nodes);
+        });
+        let node = sweep(&self.node_rounds, node, self.round, |at| _ = node_ids.remove(&nodes[at]));
+        self.swept = [text, list, node];
     }
     fn fresh_text(&mut self, text: Str) -> u32 {
         let id = self.texts.len() as u32;
@@ -127,9 +147,11 @@ impl Interner {
     }
     pub fn intern_list(&mut self, list: &[u32]) -> u32 {
         if let Some(id) = self.list_ids.get(list) {
+            meet(&mut self.list_rounds[*id as usize], self.round);
             return *id;
         }
         let id = self.lists.len() as u32;
+        self.list_rounds.push(self.round);
         let list: Arc<[u32]> = list.into();
         self.lists.push(list.clone());
         self.list_ids.insert(list, id);
@@ -144,11 +166,14 @@ impl Interner {
         }
     }
     pub fn intern_node(&mut self, node: Node) -> u32 {
-        let nodes = &mut self.nodes;
-        *self.node_ids.entry(node).or_insert_with(|| {
+        let (nodes, rounds, now) = (&mut self.nodes, &mut self.node_rounds, self.round);
+        let id = *self.node_ids.entry(node).or_insert_with(|| {
             nodes.push(node);
+            rounds.push(now);
             nodes.len() as u32 - 1
-        })
+        });
+        meet(&mut rounds[id as usize], now);
+        id
     }
     pub fn node(&self, id: u32) -> Node {
         self.nodes[id as usize]
@@ -305,23 +330,28 @@ mod tests {
     #[test]
     fn what_one_recipe_had_is_forgotten() {
         let mut tables = Interner::default();
-        let (once, again, pinned) = (tables.intern("once"), tables.intern("again"), tables.intern("pinned"));
-        let list = tables.intern_list(&[once]);
-        let nodes = [once, again, pinned].map(|name| tables.intern_node([name, list, NONE]));
+        let [once, again, pinned] = ["once", "again", "pinned"].map(|text| tables.intern(text));
+        let lists = [once, again, pinned].map(|name| tables.intern_list(&[name]));
+        let nodes = [0, 1, 2].map(|n| tables.intern_node([[once, again, pinned][n], lists[n], NONE]));
         tables.pin(pinned);
+        tables.pin_node(nodes[2]);
         for _ in 0..SWEEP {
             tables.finish_round();
             assert_eq!(tables.intern("again"), again);
+            assert_eq!(tables.intern_list(&[again]), lists[1]);
+            assert_eq!(tables.intern_node([again, lists[1], NONE]), nodes[1]);
         }
         let before = tables.texts().len();
         tables.finish_round();
         (0..SWEEP).for_each(|_| tables.finish_round());
         assert_eq!((tables.intern("again"), tables.intern("pinned")), (again, pinned));
+        assert_eq!((tables.intern_list(&[again]), tables.intern_list(&[pinned])), (lists[1], lists[2]));
+        assert_eq!(tables.intern_node([again, lists[1], NONE]), nodes[1]);
+        assert_eq!(tables.intern_node([pinned, lists[2], NONE]), nodes[2]);
         assert_eq!(tables.intern("once"), before as u32, "another number");
-        assert_eq!(tables.intern_node([again, list, NONE]), nodes[1]);
-        assert_eq!(tables.intern_node([pinned, list, NONE]), nodes[2]);
-        assert_eq!(tables.node(nodes[0]), [once, list, NONE], "who has the number still finds what it stood for");
-        assert_eq!(tables.intern_node([once, list, NONE]), 3);
+        assert_eq!(tables.intern_list(&[once]), 3);
+        assert_eq!(tables.node(nodes[0]), [once, lists[0], NONE], "who has the number still finds it");
+        assert_eq!(tables.intern_node([once, lists[0], NONE]), 3);
     }
 
     #[test]

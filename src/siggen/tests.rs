@@ -350,7 +350,8 @@ impl Dice {
 /// there before, in another company.
 fn any_recipe(dice: &mut Dice, configuration: &mut Dice) -> (DataStore, Rules) {
     const NAMES: [&str; 8] = ["A", "B", "C", "fn1", "fn2", "do_x", "do_y", "W"];
-    const TEXTS: [&str; 10] = [
+    const TEXTS: [&str; 17] = [
+        "$", "{B}", "${C}{B}", "$${B}", "${UNSET} ${B}", "c$d ${B}", "${W}/${C}${A:o}",
         "", "a", "a b", "${B} x", "${C}", "x${@bb.utils.contains('W', 'a', '1', '2', d)}", "${@d.getVar('C')}",
         "\tfn1 a\n\tfn2\n", "\tfn1 ${A}\n", "    d.getVar('A')\n    fn1(d)\n    bb.utils.contains('W', 'b a', 1, 2, d)\n",
     ];
@@ -374,6 +375,9 @@ fn any_recipe(dice: &mut Dice, configuration: &mut Dice) -> (DataStore, Rules) {
             if !matches!(flag, "func" | "python") {
                 d.set_flag(name, flag, value, &info).unwrap();
             }
+        }
+        if dice.throw(12) == 0 {
+            d.set_filter(name, Some(dice.one(&["val", "${B}"]))).unwrap();
         }
         match dice.throw(8) {
             0 => set(&format!("{name}:append"), dice.one(&[" b", "${C}"])),

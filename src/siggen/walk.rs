@@ -5,7 +5,7 @@
 //! kept with all it was made from ([`crate::memo`]) and made again only where some of that differs.
 
 use crate::deps::{Result, SignatureError};
-use crate::memo::{Content, Kept, Made, Memo, Seen};
+use crate::memo::{Content, Kept, Kind, Made, Memo, Seen};
 use crate::packed::{self, Interner, PackedSignatures, with_interner};
 use crate::sigdata::VarVal;
 use crate::{LibrarySignatures, Rules};
@@ -44,6 +44,9 @@ fn name_of(id: u32) -> Str {
     with_interner(|tables| tables.texts()[id as usize].clone())
 }
 
+/// References within references up to which values are looked into without expansion.
+const DEEP: u32 = 100;
+
 /// Flags that are read expanded.
 const EXPANDED: [&str; 8] =
     ["vardeps", "vardepvalue", "vardepsexclude", "exports", "postfuncs", "prefuncs", "lineno", "filename"];
@@ -60,6 +63,8 @@ pub(crate) struct Walk<'a> {
     store: &'a DataStore,
     /// `store` with BB_HASH_CODEPARSER_VALS forced: shell is expanded here.
     code_store: DataStore,
+    /// Variables that `code_store` has another value of.
+    forced: FxHashSet<u32>,
     /// A store without anything, for texts that code hands to `.expand`.
     empty: Option<DataStore>,
     libs: &'a LibrarySignatures,
@@ -157,10 +162,12 @@ impl<'a> Walk<'a> {
         let exclude_flags = store.get_or_empty("BB_SIGNATURE_EXCLUDE_FLAGS").map_err(outside)?;
         let forced = store.get_or_empty("BB_HASH_CODEPARSER_VALS").map_err(outside)?;
         let code_store = if forced.trim().is_empty() { store.clone() } else { store.create_copy() };
+        let mut forced_ids = FxHashSet::default();
         for word in forced.split_whitespace() {
             let (name, value) = word.split_once('=').ok_or_else(|| {
                 SignatureError::other("", "ValueError: not enough values to unpack (expected 2, got 1)")
             })?;
+            forced_ids.insert(id_of(name));
             code_store.set_var(name, value, &SetInfo { ignore: true, ..SetInfo::default() }).map_err(outside)?;
         }
         let exported_list = with_interner(|tables| tables.intern_list(&exported));
@@ -169,6 +176,7 @@ impl<'a> Walk<'a> {
         Ok(Walk {
             store,
             code_store,
+            forced: forced_ids,
             empty: None,
             libs,
             ignored,
@@ -211,7 +219,7 @@ impl<'a> Walk<'a> {
     fn put(&mut self, node: Rc<Made>) {
         let id = node.id as usize;
         if self.memo.slots.len() <= id {
-            self.memo.slots.resize((id + 1).next_power_of_two(), 0);
+            self.memo.slots.resize(id + 1 + id / 8, 0);
         }
         self.nodes.push(node);
         self.memo.slots[id] = self.nodes.len() as u32;
@@ -318,6 +326,9 @@ impl<'a> Walk<'a> {
     fn build(&mut self, id: u32) -> Result<Rc<Made>> {
         hz_meter::count(hz_meter::Count::Dependency);
         let name = name_of(id);
+        if let Some(made) = self.direct(id, &name) {
+            return Ok(made);
+        }
         let seen = self.look(&name)?;
         if let Some(made) = self.known(id, &seen) {
             return Ok(made);
@@ -333,7 +344,9 @@ impl<'a> Walk<'a> {
             Rc::new(Made { id, deps: ids, value, node })
         });
         if self.memo.meet(id) && !deps.unseen {
-            let kept = Kept { seen, exported: self.exported_list, calls: deps.calls, contains: deps.contains, made: made.clone() };
+            let direct = self.is_direct(id, &seen);
+            let Deps { calls, contains, .. } = deps;
+            let kept = Kept { seen, exported: self.exported_list, calls, contains, direct, made: made.clone() };
             self.memo.keep(id, kept);
         }
         Ok(made)
@@ -343,10 +356,149 @@ impl<'a> Walk<'a> {
     fn known(&mut self, id: u32, seen: &Seen) -> Option<Rc<Made>> {
         let kept = self.memo.find(id, seen, self.exported_list)?;
         self.note_writes();
-        let same = kept.calls.iter().all(|(id, there)| self.is_there(*id) == *there)
+        self.answers_are_the_same(&kept).then(|| kept.made.clone())
+    }
+
+    fn answers_are_the_same(&mut self, kept: &Kept) -> bool {
+        kept.calls.iter().all(|(id, there)| self.is_there(*id) == *there)
             // What cannot be read is told of by who makes it anew.
-            && kept.contains.iter().all(|(id, item, set)| self.has_words(*id, item).is_ok_and(|found| found == *set));
-        same.then(|| kept.made.clone())
+            && kept.contains.iter().all(|(id, item, set)| self.has_words(*id, item).is_ok_and(|found| found == *set))
+    }
+
+    /// As [`Self::known`], for what follows from texts alone: nothing is expanded.
+    fn direct(&mut self, id: u32, name: &Str) -> Option<Rc<Made>> {
+        if !DataStore::reads_plainly() {
+            return None;
+        }
+        let at = match self.kind(id, name)? {
+            Kind::Library => 0,
+            Kind::Flag(variable, flag) => {
+                let memo = &self.memo;
+                self.store.with_record(&variable, |record| memo.find_direct_flag(id, record.and_then(|record| record.flag(&flag))))?
+            }
+            Kind::Variable => {
+                let memo = &self.memo;
+                let found = self.store.with_record(name, |record| match record {
+                    Some(record) if record.own_value().is_none() => None,
+                    record => Some(memo.find_direct(id, record, None)),
+                });
+                match found {
+                    Some(at) => at?,
+                    None => {
+                        let value = self.store.unexpanded(name)?;
+                        self.store.with_record(name, |record| memo.find_direct(id, record, Some(value.as_ref())))?
+                    }
+                }
+            }
+            Kind::Unknown | Kind::Odd => return None,
+        };
+        let kept = self.memo.kept(id)[at].clone();
+        self.note_writes();
+        let references = kept.direct.as_ref()?;
+        let same = references.iter().all(|id| self.is_harmless(*id, 0)) && self.answers_are_the_same(&kept);
+        // Expressions that were evaluated on the way can write.
+        if !same || self.store.generation() != self.generation {
+            return None;
+        }
+        self.memo.hit(id, at);
+        Some(kept.made.clone())
+    }
+
+    /// None: the name was not here before.
+    fn kind(&mut self, id: u32, name: &Str) -> Option<Kind> {
+        let libs = self.libs;
+        let kind = self.memo.kind(id)?;
+        if let Kind::Unknown = kind {
+            *kind = if libs.functions.contains_key(name) {
+                Kind::Library
+            } else if let Some(inner) = name.strip_suffix(']') {
+                match inner.split_once('[') {
+                    Some((variable, flag)) if !flag.is_empty() && !flag.starts_with(['_', ':']) && !flag.contains('[') => {
+                        if flag == "vardepvalueexclude" { Kind::Odd } else { Kind::Flag(variable.into(), flag.into()) }
+                    }
+                    _ => Kind::Odd,
+                }
+            } else if name.is_empty() {
+                Kind::Odd
+            } else {
+                Kind::Variable
+            };
+        }
+        Some(kind.clone())
+    }
+
+    /// Is there nothing in the value of a name that could bring forth a reference in a text it is put into, and can the
+    /// value be made at all? False where that is not clear without expanding texts that refer to others only.
+    fn is_harmless(&mut self, id: u32, level: u32) -> bool {
+        if let Some(known) = self.memo.is_harmless(id) {
+            return known;
+        }
+        // Who comes back here refers to itself.
+        self.memo.set_harmless(id, false);
+        let found = level < DEEP && self.find_harmless(id, level);
+        self.memo.set_harmless(id, found);
+        found
+    }
+
+    fn find_harmless(&mut self, id: u32, level: u32) -> bool {
+        let name = name_of(id);
+        let harmless = |value: &Value| matches!(value, Value::Str(text) if hz_data::harmless(text));
+        // With what it touches, which will be asked when the name itself is visited.
+        let evaluated = || {
+            let found = self.store.read_shared_with_refs(&name, "_content", RAW);
+            found.is_ok_and(|found| found.value.as_ref().is_some_and(harmless))
+        };
+        let own = self.store.with_record(&name, |record| match record {
+            // A reference to nothing stays as it is.
+            None => Some(Some(None)),
+            Some(record) if record.is_filtered() => None,
+            Some(record) => Some(record.own_value().map(|value| value.cloned())),
+        });
+        let Some(own) = own else {
+            let value = self.store.get_var(&name, hz_data::Read::default());
+            return value.is_ok_and(|value| value.as_ref().is_some_and(harmless));
+        };
+        let text = match own {
+            Some(value) => value,
+            None => match self.store.unexpanded(&name) {
+                Some(value) => value,
+                None => return evaluated(),
+            },
+        };
+        let Some(Value::Str(text)) = text else { return false };
+        if !text.contains('$') {
+            return true;
+        }
+        match self.memo.references(id, &text) {
+            Some(references) => references.iter().all(|id| self.is_harmless(*id, level + 1)),
+            None => evaluated(),
+        }
+    }
+
+    /// Says of which names the values have to be harmless, so that what was seen follows from texts alone.
+    fn is_direct(&self, id: u32, seen: &Seen) -> Option<Box<[u32]>> {
+        let exact = |found: &Expansion| {
+            let Some(Value::Str(text)) = &found.unexpanded else { return None };
+            let names = hz_data::plain_references(text)?;
+            let same = names.len() == found.references.len() && names.iter().all(|name| found.references.contains(*name));
+            (same && found.execs.is_empty() && found.contains.is_empty() && found.removes.is_empty())
+                .then(|| names.into_iter().map(id_of).collect())
+        };
+        match (&seen.flags, &seen.content) {
+            (None, Content::Library) => Some(Box::default()),
+            (None, Content::Expanded(found)) => exact(found),
+            (None, Content::Plain(Some(Value::Str(text)))) => {
+                hz_data::plain_references(text).filter(Vec::is_empty).map(|_| Box::default())
+            }
+            (None, Content::Plain(_)) => Some(Box::default()),
+            (Some(flags), content) if flags.expanded().is_empty() && !flags.has_weak() => match content {
+                Content::Given | Content::Plain(_) => Some(Box::default()),
+                Content::Python(_) if !self.forced.contains(&id) => Some(Box::default()),
+                Content::Expanded(found) => exact(found),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Reads what there is of a name.
