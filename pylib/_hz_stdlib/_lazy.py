@@ -7,6 +7,9 @@ any other.
 """
 
 import sys
+
+import _frozen_importlib
+import _hz_imports
 from _frozen_importlib import FrozenImporter, _find_spec, module_from_spec
 from _thread import RLock
 
@@ -141,6 +144,10 @@ class _Finder:
 
 
 sys.meta_path.insert(0, _Finder)
+
+# Modules of the program are imported natively.
+_hz_imports.begin(_frozen_importlib._find_and_load, module_from_spec, tuple(sys.meta_path), _NAMES | _PACKAGES, _NotRunYet)
+_frozen_importlib._find_and_load = _hz_imports.find_and_load
 
 
 def follow(name, follower):

@@ -6,6 +6,7 @@ pub mod convert;
 mod deferral;
 pub mod errors;
 pub mod events_module;
+pub mod imports;
 pub mod inline;
 mod metadata;
 pub mod modules;

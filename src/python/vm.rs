@@ -98,6 +98,7 @@ fn build(options: Options) -> Interpreter {
     let mut own = NATIVE.lock().unwrap_or_else(|e| e.into_inner()).clone();
     own.push(crate::store::module_def(&builder.ctx));
     own.push(crate::modules::module_def(&builder.ctx));
+    own.push(crate::imports::module_def(&builder.ctx));
     own.push(crate::utils::module_def(&builder.ctx));
     own.push(crate::events_module::module_def(&builder.ctx));
     let mut builder = builder
