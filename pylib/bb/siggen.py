@@ -231,7 +231,20 @@ class SignatureGeneratorBasic(SignatureGenerator):
         _hz_siggen.open_checksums(data.getVar("BB_CACHEDIR") or data.getVar("CACHE") or "")
         # Shared with the reference, which reads and writes the same file.
         self.unihash_cache = bb.cache.SimpleCache("3")
-        self.unitaskhashes = self.unihash_cache.init_cache(data, "bb_unihashes.dat", {})
+        self.unihash_cache._open(data, "bb_unihashes.dat")
+        self._unitaskhashes = None
+
+    @property
+    def unitaskhashes(self):
+        """Unihashes by task, from the builds before. Read when they are used: a build's are many, and every command
+        makes several generators."""
+        if self._unitaskhashes is None:
+            self._unitaskhashes = self.unihash_cache._load({})
+        return self._unitaskhashes
+
+    @unitaskhashes.setter
+    def unitaskhashes(self, value):
+        self._unitaskhashes = value
 
     # -- Recipes
 

@@ -144,6 +144,27 @@ fn tasks() {
     f.task("do_empty", true, "    pass\n");
     let tasks = ["do_shell", "do_python", "do_fail", "do_pyfail", "do_empty"];
     f.set("__BBTASKS", Value::List(std::sync::Arc::new(tasks.iter().map(|t| Value::str(*t)).collect())));
+    // Unihashes of the builds before are read when somebody wants them.
+    python(
+        "import bb, bb.cache, bb.parse, bb.siggen\n\
+         e = d.createCopy()\n\
+         e.setVar('PERSISTENT_DIR', d.getVar('T') + '/persistent')\n\
+         cache = bb.cache.SimpleCache('3')\n\
+         assert cache.init_cache(e, 'bb_unihashes.dat', 7) == 7\n\
+         cache.save({'k': ('t', 'u')})\n\
+         g = bb.siggen.init(e)\n\
+         assert g._unitaskhashes is None and g.unitaskhashes == {'k': ('t', 'u')}\n\
+         g.unitaskhashes['l'] = ('a', 'b')\n\
+         g.save_unitaskhashes()\n\
+         assert bb.siggen.init(e).get_taskhashes()[2] == {'k': ('t', 'u'), 'l': ('a', 'b')}\n\
+         g = bb.siggen.init(e)\n\
+         g.set_taskhashes(({}, {}, {'m': 1}, {}))\n\
+         assert g.unitaskhashes == {'m': 1}\n\
+         bb.siggen.init(e).save_unitaskhashes()\n\
+         assert len(bb.siggen.init(e).unitaskhashes) == 2",
+        &f.store,
+    );
+
     python(
         "import bb, bb.build, bb.parse, bb.siggen, bb.runqueue\n\
          g = bb.parse.siggen = bb.siggen.init(d)\n\
