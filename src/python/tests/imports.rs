@@ -40,6 +40,17 @@ const BODY: &str = r#"
     check("put off", type(textwrap).__name__, "_NotRunYet")
     check("run when used", textwrap.dedent(" a"), "a")
 
+    # One value of `dis` is known without running it.
+    for name in ("dis", "inspect"):
+        sys.modules.pop(name, None)
+    import inspect
+    check("a flag", inspect.CO_COROUTINE, 128)
+    dis = sys.modules["dis"]
+    said = dis.COMPILER_FLAG_NAMES
+    check("still put off", type(dis).__name__, "_NotRunYet")
+    dis.opmap
+    check("the same", (dis.COMPILER_FLAG_NAMES, dis.COMPILER_FLAG_NAMES is said), (said, False))
+
     # What cannot be imported.
     def error(name):
         try:
