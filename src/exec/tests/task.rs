@@ -144,6 +144,32 @@ fn tasks() {
     f.task("do_empty", true, "    pass\n");
     let tasks = ["do_shell", "do_python", "do_fail", "do_pyfail", "do_empty"];
     f.set("__BBTASKS", Value::List(std::sync::Arc::new(tasks.iter().map(|t| Value::str(*t)).collect())));
+    // Which generators' stamps the run queue names itself, and who gives it the hash.
+    python(
+        "import bb, bb.parse, bb.siggen\n\
+         kept = getattr(bb.parse, 'siggen', None)\n\
+         class Hash(bb.siggen.SignatureGeneratorBasicHash):\n    \
+             name = 'hash'\n    \
+             def get_stampfile_hash(self, tid):\n        \
+                 return 'h'\n\
+         class Name(bb.siggen.SignatureGeneratorBasicHash):\n    \
+             name = 'names'\n    \
+             def stampfile(self, stampbase, mcfn, taskname, extrainfo, clean=False):\n        \
+                 return 's'\n\
+         def named(kind):\n    \
+             bb.parse.siggen = kind(d)\n    \
+             return bb.siggen._stamp_hash()\n\
+         assert named(bb.siggen.SignatureGeneratorBasicHash) == (True, None)\n\
+         assert named(bb.siggen.SignatureGeneratorBasic) == (False, None)\n\
+         assert named(Name) == (False, None)\n\
+         ours, found = named(Hash)\n\
+         assert ours and found('t') == 'h'\n\
+         bb.parse.siggen.stampcleanmask_mcfn = lambda *args: 'm'\n\
+         assert bb.siggen._stamp_hash() == (False, None)\n\
+         bb.parse.siggen = kept",
+        &f.store,
+    );
+
     // Unihashes of the builds before are read when somebody wants them.
     python(
         "import bb, bb.cache, bb.parse, bb.siggen\n\
