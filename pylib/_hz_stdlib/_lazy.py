@@ -7,12 +7,15 @@ any other.
 """
 
 import sys
+
+import _frozen_importlib
+import _hz_imports
 from _frozen_importlib import FrozenImporter, _find_spec, module_from_spec
 from _thread import RLock
 
 _NAMES = frozenset((
-    "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "dis", "fnmatch", "glob", "inspect", "json",
-    "linecache", "logging.config", "logging.handlers", "lzma", "multiprocessing", "pickle", "random", "select", "shutil", "signal", "socket",
+    "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "dis", "fnmatch", "glob", "inspect", "ipaddress",
+    "json", "linecache", "locale", "logging.config", "logging.handlers", "lzma", "multiprocessing", "pickle", "random", "select", "shutil", "signal", "socket",
     "subprocess", "tempfile", "textwrap", "tokenize", "traceback", "uuid", "zipfile",
 ))
 
@@ -20,6 +23,12 @@ _NAMES = frozenset((
 _PACKAGES = frozenset((
     "concurrent", "email", "html", "http", "logging", "urllib", "xml", "xml.dom", "xml.etree", "xml.sax", "xmlrpc",
 ))
+
+# What `inspect` reads of `dis` to run, and nothing else of it: that stays put off.
+_COMPILER_FLAG_NAMES = {
+    1: "OPTIMIZED", 2: "NEWLOCALS", 4: "VARARGS", 8: "VARKEYWORDS", 16: "NESTED", 32: "GENERATOR", 64: "NOFREE", 128: "COROUTINE",
+    256: "ITERABLE_COROUTINE", 512: "ASYNC_GENERATOR", 0x4000000: "HAS_DOCSTRING", 0x8000000: "METHOD",
+}
 
 # What the import system itself reads and writes of a module.
 _OWN = frozenset(("__class__", "__spec__", "__name__", "__loader__", "__package__", "__path__", "__file__", "__cached__"))
@@ -37,6 +46,8 @@ _followers = {}
 class _NotRunYet(_Module):
     def __getattribute__(self, name):
         if name not in _OWN:
+            if name == "COMPILER_FLAG_NAMES" and _Module.__getattribute__(self, "__name__") == "dis":
+                return _COMPILER_FLAG_NAMES
             _run(self)
         return _Module.__getattribute__(self, name)
 
@@ -141,6 +152,10 @@ class _Finder:
 
 
 sys.meta_path.insert(0, _Finder)
+
+# Modules of the program are imported natively.
+_hz_imports.begin(_frozen_importlib._find_and_load, module_from_spec, tuple(sys.meta_path), _NAMES | _PACKAGES, _NotRunYet)
+_frozen_importlib._find_and_load = _hz_imports.find_and_load
 
 
 def follow(name, follower):

@@ -21,11 +21,18 @@ class SimpleCache:
 
     def init_cache(self, d, cache_file_name=None, defaultdata=None):
         """The value of the file; `defaultdata` if there is none of our version."""
+        self._open(d, cache_file_name)
+        return self._load(defaultdata)
+
+    def _open(self, d, cache_file_name=None):
         directory = d.getVar("PERSISTENT_DIR") or d.getVar("CACHE")
-        if not directory:
+        if directory:
+            bb.utils.mkdirhier(directory)
+            self.cachefile = os.path.join(directory, cache_file_name or type(self).cache_file_name)
+
+    def _load(self, defaultdata):
+        if not self.cachefile:
             return defaultdata
-        bb.utils.mkdirhier(directory)
-        self.cachefile = os.path.join(directory, cache_file_name or type(self).cache_file_name)
         with bb.utils.fileslocked([self.cachefile + ".lock"]):
             try:
                 with open(self.cachefile, "rb") as stored:

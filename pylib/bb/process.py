@@ -176,7 +176,10 @@ def run(cmd, input=None, log=None, extrafiles=None, **options):
         if options.keys() == {"cwd"} and not log and input is None and isinstance(options["cwd"], str):
             known = _hz_utils.git_answer(cmd, options["cwd"])
             if known is not None:
-                return known, ""
+                code, stdout, stderr = known
+                if code != 0:
+                    raise ExecutionError(cmd, code, stdout, stderr)
+                return stdout, stderr
         options.setdefault("shell", True)
     try:
         pipe = sys.modules[__name__].Popen(cmd, **options)

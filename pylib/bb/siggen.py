@@ -231,7 +231,20 @@ class SignatureGeneratorBasic(SignatureGenerator):
         _hz_siggen.open_checksums(data.getVar("BB_CACHEDIR") or data.getVar("CACHE") or "")
         # Shared with the reference, which reads and writes the same file.
         self.unihash_cache = bb.cache.SimpleCache("3")
-        self.unitaskhashes = self.unihash_cache.init_cache(data, "bb_unihashes.dat", {})
+        self.unihash_cache._open(data, "bb_unihashes.dat")
+        self._unitaskhashes = None
+
+    @property
+    def unitaskhashes(self):
+        """Unihashes by task, from the builds before. Read when they are used: a build's are many, and every command
+        makes several generators."""
+        if self._unitaskhashes is None:
+            self._unitaskhashes = self.unihash_cache._load({})
+        return self._unitaskhashes
+
+    @unitaskhashes.setter
+    def unitaskhashes(self, value):
+        self._unitaskhashes = value
 
     # -- Recipes
 
@@ -765,13 +778,31 @@ def _code_of_hashing():
     return found, _HASHING, isinstance(generator, SignatureGeneratorUniHashMixIn)
 
 
-def _leavings(mcfn, task, stampbase, dump):
-    """What bb.build.make_stamp would write: the stamp and what older ones match. With `dump` the signature file is
-    written, which the caller catches; None if it cannot be."""
+_STAMP_NAMES = ("stampfile_base", "_extrainfo", "stampfile_mcfn", "stampfile", "stampcleanmask_mcfn", "stampcleanmask")
+
+
+def _stamp_hash():
+    """Where the run queue can name stamps itself: True and what gives the hash in the names (None: a task's own, as
+    `SignatureGeneratorBasicHash` has it). Else False: the generator has names of its own."""
+    generator = bb.parse.siggen
+    kind = type(generator)
+    ours = SignatureGeneratorBasicHash
+    if any(name in vars(generator) or getattr(kind, name, None) is not getattr(ours, name) for name in _STAMP_NAMES):
+        return False, None
+    if "get_stampfile_hash" in vars(generator) or kind.get_stampfile_hash is not ours.get_stampfile_hash:
+        return True, generator.get_stampfile_hash
+    return True, None
+
+
+def _leavings(mcfn, task, stampbase, dump, named):
+    """What bb.build.make_stamp would write: the stamp and what older ones match (unless the caller has `named` them).
+    With `dump` the signature file is written, which the caller catches; None if it cannot be."""
     if dump and not _hz_siggen.has_signatures(mcfn):
         return None
-    stamp = bb.parse.siggen.stampfile_mcfn(task, mcfn)
-    masks = bb.build._get_cleanmask(task, mcfn)
+    stamp, masks = None, []
+    if not named:
+        stamp = bb.parse.siggen.stampfile_mcfn(task, mcfn)
+        masks = bb.build._get_cleanmask(task, mcfn)
     if dump:
         bb.parse.siggen.dump_sigtask(mcfn, task, stampbase, True)
     return stamp or "", masks

@@ -50,11 +50,11 @@ pub struct Spawner {
 }
 
 impl Default for Spawner {
-    /// Forks by way of the Python VM, if it is built in, so that children can use it.
+    /// Forks in a way that lets children use the Python VM, if it is built in.
     fn default() -> Self {
         #[cfg(feature = "python")]
         let fork: Fork = || {
-            Ok(match hz_python::fork()? {
+            Ok(match hz_python::fork_lightly()? {
                 hz_python::ForkResult::Parent(pid) => Some(pid),
                 hz_python::ForkResult::Child => None,
             })

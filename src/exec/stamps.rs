@@ -39,8 +39,31 @@ impl Listings {
 
 /// Files the masks match that are stamps.
 pub fn matching(masks: &[impl AsRef<str>]) -> Vec<PathBuf> {
+    if let Some(found) = beginning_alike(masks) {
+        return found;
+    }
     let mut listings = Listings::default();
     masks.iter().flat_map(|mask| listings.matching(mask.as_ref())).collect()
+}
+
+/// The same for masks of one folder that begin alike, as those of a task do: of the many names in a folder of
+/// stamps only those that begin so are looked at further. None: they are not such masks.
+fn beginning_alike(masks: &[impl AsRef<str>]) -> Option<Vec<PathBuf>> {
+    let special = |c: char| matches!(c, '*' | '?' | '[');
+    let masks: Vec<(&str, &str)> = masks.iter().map(|mask| mask.as_ref().rsplit_once('/')).collect::<Option<_>>()?;
+    let (folder, name) = *masks.first()?;
+    if folder.is_empty() || masks.iter().any(|(other, _)| *other != folder) || folder.contains(special) {
+        return None;
+    }
+    let fixed = |name: &str| name.find(special).unwrap_or(name.len());
+    let common = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let length = masks.iter().map(|(_, other)| common(name, other).min(fixed(other))).min()?;
+    let start = &name.as_bytes()[..length];
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names: Vec<String> = entries.filter(|name| name.as_encoded_bytes().starts_with(start)).filter_map(|name| name.into_string().ok()).collect();
+    let mut listings = Listings::default();
+    listings.0.insert(PathBuf::from(folder), names.into_iter().filter(|name| is_stamp(name)).collect());
+    Some(masks.iter().flat_map(|(folder, name)| listings.matching(&format!("{folder}/{name}"))).collect())
 }
 
 /// Removes the stamps the masks match.
@@ -92,6 +115,8 @@ mod tests {
         // A folder may have a pattern as well, and a name none.
         let everywhere = format!("{}/*/1.0-r0.do_y.aa*", dir.path().display());
         assert_eq!(matching(&[everywhere, at("do_y.aaaa").display().to_string()]), [at("do_y.aaaa"), at("do_y.aaaa")]);
+        assert_eq!(matching(&[at("do_y.*").display().to_string(), at("do_y_setscene.*").display().to_string()]), [at("do_y.aaaa")]);
+        assert_eq!(matching(&[at("do_?.aaa[ab]").display().to_string(), at("d*.bbbb").display().to_string()]), [at("do_y.aaaa"), at("do_x.bbbb")]);
         fs::write(base.parent().unwrap().join(".hidden"), "").unwrap();
         assert!(matching(&[format!("{}/*hidden", base.parent().unwrap().display())]).is_empty());
         make(&dir.path().join("new/dir/1.do_z.c"), &[""; 0]).unwrap();

@@ -6,6 +6,7 @@ pub mod convert;
 mod deferral;
 pub mod errors;
 pub mod events_module;
+pub mod imports;
 pub mod inline;
 mod metadata;
 pub mod modules;
@@ -20,5 +21,5 @@ pub mod vm;
 
 pub use quiet::is_quiet;
 pub use runtime::{PythonRuntime, call_python_function, shared};
-pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, run_deferred, start, started};
+pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, fork_lightly, just_forked, run_deferred, start, started};
 pub use metadata::{Definition, digest_of_code, prepare_function, record_definitions, replay_definitions};

@@ -3,13 +3,14 @@
 //! The standard library and our own `pylib/` are frozen into the binary. While working on
 //! `pylib/`, `HITZELEITER_PYLIB=DIR` takes the modules from a directory instead.
 
-use rustpython_vm::builtins::PyModuleDef;
+use rustpython_vm::builtins::{PyModuleDef, PyStr};
 use rustpython_vm::common::rc::PyRc;
 use rustpython_vm::frozen::FrozenLib;
 use rustpython_vm::vm::thread::{current_vm_is_set, with_current_vm};
 use rustpython_vm::function::{FuncArgs, KwArgs};
-use rustpython_vm::{Interpreter, Settings, VirtualMachine};
+use rustpython_vm::{Interpreter, PyObject, PyObjectRef, PyResult, Settings, VirtualMachine};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// `bb` and everything else under `pylib/`, compiled.
@@ -98,6 +99,7 @@ fn build(options: Options) -> Interpreter {
     let mut own = NATIVE.lock().unwrap_or_else(|e| e.into_inner()).clone();
     own.push(crate::store::module_def(&builder.ctx));
     own.push(crate::modules::module_def(&builder.ctx));
+    own.push(crate::imports::module_def(&builder.ctx));
     own.push(crate::utils::module_def(&builder.ctx));
     own.push(crate::events_module::module_def(&builder.ctx));
     let mut builder = builder
@@ -147,6 +149,10 @@ fn host_python() -> Option<PathBuf> {
 impl Python {
     /// Runs `f` with the VM entered; nests freely.
     pub fn enter<R>(&self, f: impl FnOnce(&VirtualMachine) -> R) -> R {
+        if JUST_FORKED.load(Ordering::Relaxed) {
+            JUST_FORKED.store(false, Ordering::Relaxed);
+            self.enter(after_fork as fn(&VirtualMachine));
+        }
         if current_vm_is_set() {
             return with_current_vm(|vm| vm.attach_for_callback(|| f(vm)));
         }
@@ -154,6 +160,115 @@ impl Python {
             Some((_, thread)) if *thread != std::thread::current().id() => self.interpreter.new_thread().run(f),
             _ => self.interpreter.enter(f),
         }
+    }
+}
+
+/// Is this a process that [`fork_lightly`] made, in which Python's own hooks have yet to run?
+static JUST_FORKED: AtomicBool = AtomicBool::new(false);
+
+/// What a hook of `os.register_at_fork` is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ForkHook {
+    /// Locks that another thread may have held: there was no other.
+    Locks,
+    /// Which thread the only one left is: it is the one that was there before, with another number.
+    Threads,
+    Other,
+}
+
+impl ForkHook {
+    /// By the function of the standard library that it is.
+    fn of(hook: &PyObject, vm: &VirtualMachine) -> ForkHook {
+        let text = |name: &str| hook.get_attr(&vm.ctx.new_str(name), vm).ok().and_then(|value| value.downcast::<PyStr>().ok());
+        let (module, name) = (text("__module__"), text("__name__"));
+        match (module.as_ref().and_then(|m| m.to_str()), name.as_ref().and_then(|n| n.to_str())) {
+            (Some("logging"), Some("_prepareFork" | "_afterFork" | "_after_at_fork_child_reinit_locks")) => ForkHook::Locks,
+            (Some("threading"), Some("_after_fork")) => ForkHook::Threads,
+            _ => ForkHook::Other,
+        }
+    }
+}
+
+/// The hooks there are, judged. Hooks are only ever added, so that their numbers tell whether this still holds.
+struct ForkHooks {
+    numbers: [usize; 3],
+    /// Does nobody have to run any in the parent?
+    none_before: bool,
+    /// Has the main thread to be told its number?
+    threads: bool,
+    /// Those to call in the child.
+    others: Vec<PyObjectRef>,
+}
+
+impl ForkHooks {
+    /// Looks at the hooks, judged if they have to be.
+    fn with<R>(vm: &VirtualMachine, look: impl FnOnce(&ForkHooks) -> R) -> R {
+        static KNOWN: Mutex<Option<ForkHooks>> = Mutex::new(None);
+        let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+        let lists = [&vm.state.before_forkers, &vm.state.after_forkers_parent, &vm.state.after_forkers_child];
+        let numbers = lists.map(|list| list.lock().len());
+        if known.as_ref().is_none_or(|known| known.numbers != numbers) {
+            let [before, after, child] = lists.map(|list| list.lock().clone());
+            let mut found = ForkHooks { numbers, none_before: true, threads: false, others: Vec::new() };
+            found.none_before = before.iter().chain(&after).all(|hook| ForkHook::of(hook, vm) == ForkHook::Locks);
+            for hook in child {
+                match ForkHook::of(&hook, vm) {
+                    ForkHook::Locks => {}
+                    ForkHook::Threads => found.threads = true,
+                    ForkHook::Other => found.others.push(hook),
+                }
+            }
+            *known = Some(found);
+        }
+        // Just set, if it was not.
+        look(known.get_or_insert_with(|| ForkHooks { numbers, none_before: false, threads: true, others: Vec::new() }))
+    }
+}
+
+/// [`fork`] for a process that may never run Python: hooks wait until it does, and those that only mend what
+/// other threads left are not run at all. Where there are other threads, or hooks that the parent has to run,
+/// it is `fork`.
+pub fn fork_lightly() -> std::io::Result<ForkResult> {
+    let light = PYTHON.get().is_some() && enter(|vm| vm.state.thread_count.load() == 0 && ForkHooks::with(vm, |hooks| hooks.none_before));
+    if !light {
+        return fork();
+    }
+    hz_meter::count(hz_meter::Count::Fork);
+    flush();
+    // SAFETY: one thread, so the child may run on as the parent would have.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => {
+            JUST_FORKED.store(true, Ordering::Relaxed);
+            Ok(ForkResult::Child)
+        }
+        pid => Ok(ForkResult::Parent(pid)),
+    }
+}
+
+/// Has no Python run yet in this process, which [`fork_lightly`] made?
+pub fn just_forked() -> bool {
+    JUST_FORKED.load(Ordering::Relaxed)
+}
+
+/// What was put off when [`fork_lightly`] made this process.
+fn after_fork(vm: &VirtualMachine) {
+    let (threads, others) = ForkHooks::with(vm, |hooks| (hooks.threads, hooks.others.clone()));
+    let told = |run: PyResult<()>, what: PyObjectRef| {
+        if let Err(error) = run {
+            vm.run_unraisable(error, Some("Exception ignored in".to_owned()), what);
+        }
+    };
+    if threads {
+        let tell = || {
+            let threads = crate::runtime::module(vm, "threading")?;
+            let main = threads.get_attr("_main_thread", vm)?;
+            vm.call_method(&main, "_set_native_id", ()).map(drop)
+        };
+        told(tell(), vm.ctx.none());
+    }
+    for hook in others {
+        told(hook.call((), vm).map(drop), hook);
     }
 }
 

@@ -27,11 +27,22 @@ pub struct PythonSignatures {
     unihashes: Option<PyDictRef>,
     /// Can it be told before a task runs what it leaves?
     leavings: bool,
+    stamps: StampNames,
+}
+
+/// Who gives stamps their names.
+enum StampNames {
+    /// The generator.
+    Generator,
+    /// We, as `bb.siggen.SignatureGeneratorBasicHash` would: the names of many tasks are asked for while others
+    /// run, and whatever Python touches then is copied for their processes. The object gives the hash; without one
+    /// it is the one the generator knows.
+    Plain(Option<PyObjectRef>),
 }
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None, leavings: false }
+        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -58,7 +69,59 @@ impl PythonSignatures {
         texts(vm, graph.task(task).depends.iter().map(|d| &graph.task(*d).tid))
     }
 
+    /// Name of a task's stamp, or what those of any hash match; empty: the recipe has none. None: the generator
+    /// has to be asked.
+    fn plain_stamp(&self, graph: &TaskGraph, task: TaskId, setscene: bool, clean: bool, extrainfo: bool) -> Result<Option<String>> {
+        let StampNames::Plain(hash) = &self.stamps else { return Ok(None) };
+        let info = graph.info(task);
+        if info.stamp.is_empty() {
+            return Ok(Some(String::new()));
+        }
+        let mut name = graph.task(task).name.to_string();
+        if setscene {
+            name.push_str("_setscene");
+        }
+        let plain = name.strip_suffix("_setscene").unwrap_or(&name);
+        let hash = if clean {
+            Some("*".to_string())
+        } else {
+            let tid = format!("{}:{plain}", graph.mcfn(task));
+            python(|vm| {
+                if let Some(hash) = hash {
+                    return Ok(Some(hash.call((vm.ctx.new_str(tid),), vm)?.str(vm)?.to_string()));
+                }
+                let generator = Self::siggen(vm)?;
+                for table in ["taskhash", "basehash"] {
+                    let table = generator.get_attr(table, vm)?;
+                    let Some(table) = table.downcast_ref::<rustpython_vm::builtins::PyDict>() else { return Ok(None) };
+                    match table.get_item_opt(&*tid, vm)? {
+                        Some(hash) if !vm.is_none(&hash) => return Ok(Some(hash.str(vm)?.to_string())),
+                        _ => {}
+                    }
+                }
+                Ok(None)
+            })?
+        };
+        let extra = if extrainfo { info.stamp_extrainfo.get(plain).map_or("", |extra| extra) } else { "" };
+        Ok(hash.map(|hash| format!("{}.{name}.{hash}.{extra}", info.stamp).trim_end_matches('.').to_string()))
+    }
+
+    /// What stamps of a task match whatever their hash, those of its set-scene variant included
+    /// (`bb.build._get_cleanmask`).
+    fn plain_masks(&self, graph: &TaskGraph, task: TaskId, setscene: bool) -> Result<Option<Vec<String>>> {
+        let Some(mask) = self.plain_stamp(graph, task, setscene, true, true)? else { return Ok(None) };
+        if mask.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let plain = graph.task(task).name.replace("_setscene", "");
+        let variant = mask.replace(&plain, &format!("{plain}_setscene"));
+        Ok(Some(vec![mask, variant]))
+    }
+
     fn stamp_call(&self, graph: &TaskGraph, task: TaskId, setscene: bool, name: &str, extra: Option<bool>) -> Result<String> {
+        if let Some(found) = self.plain_stamp(graph, task, setscene, extra.is_none(), extra.unwrap_or(true))? {
+            return Ok(found);
+        }
         python(|vm| {
             let mut taskname = graph.task(task).name.to_string();
             if setscene {
@@ -168,9 +231,15 @@ impl Signatures for PythonSignatures {
             let caches: PyObjectRef = caches.into();
             Self::method(vm, "setup_datacache", vec![caches.clone()])?;
             let known = call(vm, "bb.siggen", "_leavings_known", vec![])?.is_true(vm)?;
-            Ok((Some(caches), call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok(), known))
+            let names = call(vm, "bb.siggen", "_stamp_hash", vec![])?;
+            let names: Vec<PyObjectRef> = vm.extract_elements_with(&names, Ok)?;
+            let names = match &names[..] {
+                [ours, hash] if ours.clone().is_true(vm)? => StampNames::Plain((!vm.is_none(hash)).then(|| hash.clone())),
+                _ => StampNames::Generator,
+            };
+            Ok((Some(caches), call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok(), known, names))
         })?;
-        (self.caches, self.unihashes, self.leavings) = caches;
+        (self.caches, self.unihashes, self.leavings, self.stamps) = caches;
         Ok(())
     }
 
@@ -276,6 +345,8 @@ impl Signatures for PythonSignatures {
             return Ok(None);
         }
         let name = &graph.task(task).name;
+        let stamp = self.plain_stamp(graph, task, setscene, false, true)?;
+        let named = stamp.zip(self.plain_masks(graph, task, setscene)?);
         let (found, mut kept) = hz_exec::signatures::keeping(|| {
             python(|vm| {
                 let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
@@ -283,6 +354,7 @@ impl Signatures for PythonSignatures {
                 let mut args = args.to_vec();
                 // What a set-scene task restores has its data already.
                 args.push(vm.ctx.new_bool(!setscene).into());
+                args.push(vm.ctx.new_bool(named.is_some()).into());
                 let found = call(vm, "bb.siggen", "_leavings", args)?;
                 if vm.is_none(&found) {
                     return Ok(None);
@@ -294,7 +366,10 @@ impl Signatures for PythonSignatures {
                 Ok(Some((stamp.str(vm)?.to_string(), masks)))
             })
         });
-        Ok(found?.map(|(stamp, masks)| Leavings { stamp, masks, signature: kept.pop() }))
+        Ok(found?.map(|asked| {
+            let (stamp, masks) = named.unwrap_or(asked);
+            Leavings { stamp, masks, signature: kept.pop() }
+        }))
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {

@@ -79,11 +79,19 @@ impl Recipes {
 struct VmPython<'a> {
     definitions: &'a [Definition],
     offline: Option<&'a Offline>,
+    /// Are events of these classes wanted? As it was when the process was forked.
+    wanted: [(&'static str, bool); 2],
 }
+
+/// The events of every task that succeeds.
+const TASK_EVENTS: [&str; 2] = ["bb.build.TaskStarted", "bb.build.TaskSucceeded"];
 
 impl TaskPython for VmPython<'_> {
     fn wants(&self, class: &str) -> bool {
-        hz_python::runtime::has_handlers(class)
+        match self.wanted.iter().find(|(known, _)| *known == class) {
+            Some((_, wanted)) if hz_python::just_forked() => *wanted,
+            _ => hz_python::runtime::has_handlers(class),
+        }
     }
     fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool> {
         Ok(self.offline.is_some_and(Offline::join) || system::disable_network(uid, gid)?)
@@ -163,6 +171,7 @@ impl Forker {
             // Without it tasks run just as well.
             let _ = crate::bridge::python(|vm| call(vm, "bb.build", "before_tasks", vec![]).map(drop));
         }
+        let wanted = TASK_EVENTS.map(|class| (class, hz_python::runtime::has_handlers(class)));
         let body = || {
             let entry = |dep: hz_runqueue::TaskDep| {
                 let data = TaskDepData {
@@ -201,9 +210,8 @@ impl Forker {
                 verbose_stdout: self.verbose,
                 leavings: spec.leavings.clone(),
             };
-            run_in_child(&task, &VmPython { definitions, offline })
+            run_in_child(&task, &VmPython { definitions, offline, wanted })
         };
-        hz_python::flush();
         self.spawner.spawn(&spec.tid, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;
         self.running.insert(spec.tid.to_string(), spec.task);
         if spec.fakeroot {

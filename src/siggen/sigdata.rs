@@ -336,16 +336,16 @@ fn compressed(json: &str) -> io::Result<Vec<u8>> {
 }
 
 /// Writes a file with the JSON text compressed, beside `path`, and renames it there, mode 0664; folders are made,
-/// mode 0775. A file that holds the very same already only becomes as new: replacing a file makes some file
-/// systems wait for the disk.
+/// mode 0775. A file that holds the very same text already only becomes as new: replacing a file makes some file
+/// systems wait for the disk, and to look at a text takes a quarter of the time that compressing it does.
 ///
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn write_file(path: &Path, json: &str) -> io::Result<()> {
-    let bytes = compressed(json)?;
-    if renewed(path, &bytes) {
+    if renewed(path, json) {
         return Ok(());
     }
+    let bytes = compressed(json)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folders(folder)?;
     let mut file = tempfile::Builder::new().prefix("sigtask.").tempfile_in(folder)?;
@@ -355,15 +355,37 @@ pub fn write_file(path: &Path, json: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Does the file have these bytes and mode, and could it be given the present time?
-fn renewed(path: &Path, bytes: &[u8]) -> bool {
+thread_local! {
+    /// What takes files apart, and the room for their texts: files are written one after the other.
+    static HELD: std::cell::RefCell<Option<(zstd::bulk::Decompressor<'static>, Vec<u8>)>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Is this what bytes of a file hold?
+fn holds(bytes: &[u8], json: &str) -> bool {
+    HELD.with_borrow_mut(|kept| {
+        let (decompressor, text) = match kept {
+            Some(kept) => kept,
+            None => match zstd::bulk::Decompressor::new() {
+                Ok(new) => kept.insert((new, Vec::new())),
+                Err(_) => return false,
+            },
+        };
+        text.clear();
+        // One byte more than is wanted: a longer text does not fit or is seen to be longer.
+        text.reserve(json.len() + 1);
+        decompressor.decompress_to_buffer(bytes, text).is_ok_and(|_| text == json.as_bytes())
+    })
+}
+
+/// Does the file have this text and its mode, and could it be given the present time?
+fn renewed(path: &Path, json: &str) -> bool {
     let Ok(meta) = std::fs::symlink_metadata(path) else { return false };
-    if !meta.is_file() || meta.len() != bytes.len() as u64 || meta.permissions().mode() & 0o777 != 0o664 {
+    if !meta.is_file() || meta.permissions().mode() & 0o777 != 0o664 {
         return false;
     }
     let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).open(path) else { return false };
-    let mut held = Vec::with_capacity(bytes.len());
-    (&file).read_to_end(&mut held).is_ok_and(|_| held == bytes) && file.set_modified(std::time::SystemTime::now()).is_ok()
+    let mut held = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
+    (&file).read_to_end(&mut held).is_ok_and(|_| holds(&held, json)) && file.set_modified(std::time::SystemTime::now()).is_ok()
 }
 
 /// Makes missing folders group-writable whatever the umask says.

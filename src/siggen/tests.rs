@@ -280,6 +280,41 @@ fn dump_and_comparison_in_words() {
 }
 
 #[test]
+fn a_file_with_the_same_text_only_becomes_new() {
+    use crate::sigdata::write_file;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("made/x.sigdata.1");
+    let text = format!("{{\"a\": \"{}\"}}", "word ".repeat(500));
+    write_file(&path, &text).unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    // Is it the same file still, and is its text what it is to be?
+    let written = |text: &str| {
+        fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        write_file(&path, text).unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert!(after.modified().unwrap() > old && after.permissions().mode() & 0o777 == 0o664);
+        assert_eq!(zstd::decode_all(&fs::read(&path).unwrap()[..]).unwrap(), text.as_bytes());
+        before.ino() == after.ino()
+    };
+    assert!(written(&text));
+    // Compressed by another program, in another way.
+    fs::write(&path, zstd::encode_all(text.as_bytes(), 19).unwrap()).unwrap();
+    assert!(written(&text));
+    // Another text, longer, shorter, as long; a file that is none.
+    let other = text.replacen("word", "work", 1);
+    for text in [&format!("{text} "), &text, &other, &text[..40].to_string()] {
+        assert!(!written(text), "{}", text.len());
+    }
+    fs::write(&path, "no such file").unwrap();
+    assert!(!written(&text));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(!written(&text));
+}
+
+#[test]
 fn checksums_of_files_and_folders() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -144,6 +144,53 @@ fn tasks() {
     f.task("do_empty", true, "    pass\n");
     let tasks = ["do_shell", "do_python", "do_fail", "do_pyfail", "do_empty"];
     f.set("__BBTASKS", Value::List(std::sync::Arc::new(tasks.iter().map(|t| Value::str(*t)).collect())));
+    // Which generators' stamps the run queue names itself, and who gives it the hash.
+    python(
+        "import bb, bb.parse, bb.siggen\n\
+         kept = getattr(bb.parse, 'siggen', None)\n\
+         class Hash(bb.siggen.SignatureGeneratorBasicHash):\n    \
+             name = 'hash'\n    \
+             def get_stampfile_hash(self, tid):\n        \
+                 return 'h'\n\
+         class Name(bb.siggen.SignatureGeneratorBasicHash):\n    \
+             name = 'names'\n    \
+             def stampfile(self, stampbase, mcfn, taskname, extrainfo, clean=False):\n        \
+                 return 's'\n\
+         def named(kind):\n    \
+             bb.parse.siggen = kind(d)\n    \
+             return bb.siggen._stamp_hash()\n\
+         assert named(bb.siggen.SignatureGeneratorBasicHash) == (True, None)\n\
+         assert named(bb.siggen.SignatureGeneratorBasic) == (False, None)\n\
+         assert named(Name) == (False, None)\n\
+         ours, found = named(Hash)\n\
+         assert ours and found('t') == 'h'\n\
+         bb.parse.siggen.stampcleanmask_mcfn = lambda *args: 'm'\n\
+         assert bb.siggen._stamp_hash() == (False, None)\n\
+         bb.parse.siggen = kept",
+        &f.store,
+    );
+
+    // Unihashes of the builds before are read when somebody wants them.
+    python(
+        "import bb, bb.cache, bb.parse, bb.siggen\n\
+         e = d.createCopy()\n\
+         e.setVar('PERSISTENT_DIR', d.getVar('T') + '/persistent')\n\
+         cache = bb.cache.SimpleCache('3')\n\
+         assert cache.init_cache(e, 'bb_unihashes.dat', 7) == 7\n\
+         cache.save({'k': ('t', 'u')})\n\
+         g = bb.siggen.init(e)\n\
+         assert g._unitaskhashes is None and g.unitaskhashes == {'k': ('t', 'u')}\n\
+         g.unitaskhashes['l'] = ('a', 'b')\n\
+         g.save_unitaskhashes()\n\
+         assert bb.siggen.init(e).get_taskhashes()[2] == {'k': ('t', 'u'), 'l': ('a', 'b')}\n\
+         g = bb.siggen.init(e)\n\
+         g.set_taskhashes(({}, {}, {'m': 1}, {}))\n\
+         assert g.unitaskhashes == {'m': 1}\n\
+         bb.siggen.init(e).save_unitaskhashes()\n\
+         assert len(bb.siggen.init(e).unitaskhashes) == 2",
+        &f.store,
+    );
+
     python(
         "import bb, bb.build, bb.parse, bb.siggen, bb.runqueue\n\
          g = bb.parse.siggen = bb.siggen.init(d)\n\

@@ -145,6 +145,23 @@ fn metadata_runs() {
     runtime.fire(&store, hz_data::ClassEvent::RecipePreFinalise { fn_: "b.bb" }).unwrap();
     assert_eq!(store.get("SEEN").unwrap().as_deref(), Some(""));
 
+    // A process that was forked lightly runs hooks when it first runs Python, and not before.
+    let body = "    import os, threading\n    d.setVar('HOOKED', 'no')\n    os.register_at_fork(after_in_child=lambda: d.setVar('HOOKED', 'yes'))\n";
+    hz_python::call_python_function(&store, "do_hook", body, file, 10).unwrap();
+    match hz_python::fork_lightly().unwrap() {
+        hz_python::ForkResult::Child => {
+            let before = store.get("HOOKED").unwrap();
+            let thread = eval("__import__('threading').main_thread().native_id == os.getpid()");
+            let after = store.get("HOOKED").unwrap();
+            let right = [before.as_deref(), Some(&*thread), after.as_deref()] == [Some("no"), Some("True"), Some("yes")];
+            std::process::exit(if right { 7 } else { 1 });
+        }
+        hz_python::ForkResult::Parent(pid) => {
+            let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).unwrap();
+            assert_eq!(status, nix::sys::wait::WaitStatus::Exited(nix::unistd::Pid::from_raw(pid), 7));
+        }
+    }
+
     // Threads of Python code read the store while others run Python.
     let body = "    from concurrent.futures import ThreadPoolExecutor\n    import gc\n    def work(i):\n        gc.collect()\n        return d.getVar('THREADED')\n    with ThreadPoolExecutor(max_workers=4) as pool:\n        d.setVar('RESULT', ' '.join(sorted(set(pool.map(work, range(40))))))\n";
     store.set_var("THREADED", "${@' '.join(sorted(x for x in 'c b a'.split()))}", &info).unwrap();

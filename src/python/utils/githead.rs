@@ -2,7 +2,9 @@
 //! files: every start of every command asks both, and the two processes took a good part of it.
 //!
 //! Answered is only what is certain. Anything unusual (`GIT_*` in the environment, a repository of another
-//! user, unborn or ambiguous branches, other storage formats, mount points on the way) is left to git.
+//! user, unborn or ambiguous branches, other storage formats, messages in another language) is left to git.
+//! That there is no repository at all is an answer, too: layers from an archive have none, and git is often
+//! behind a wrapper of OpenEmbedded's that starts a Python of its own.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -29,8 +31,17 @@ impl Question {
 /// Beginnings of `GIT_…` variables that have nothing to do with which repository it is and what it says.
 const HARMLESS: &[&str] = &["SSL_", "AUTHOR_", "COMMITTER_", "EDITOR", "PAGER", "ASKPASS", "SSH", "PROXY_", "TERMINAL_PROMPT", "PROTOCOL"];
 
-/// The answer for a command that runs in `dir`, without the line's end. None: ask git.
-pub fn answer(question: Question, dir: &Path) -> Option<String> {
+/// What git does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It says this line, without its end.
+    Line(String),
+    /// It says on standard error that there is no repository, and ends with 128.
+    NoRepository(String),
+}
+
+/// The answer for a command that runs in `dir`. None: ask git.
+pub fn answer(question: Question, dir: &Path) -> Option<Answer> {
     let unusual = |name: &std::ffi::OsStr| {
         let name = name.to_string_lossy();
         name.strip_prefix("GIT_").is_some_and(|rest| !HARMLESS.iter().any(|known| rest.starts_with(known)))
@@ -38,7 +49,16 @@ pub fn answer(question: Question, dir: &Path) -> Option<String> {
     if std::env::vars_os().any(|(name, _)| unusual(&name)) || !git_is_there() {
         return None;
     }
-    let repository = Repository::around(dir)?;
+    let repository = match Repository::around(dir)? {
+        Around::Repository(repository) => repository,
+        Around::Nothing(message) => return english().then_some(Answer::NoRepository(message)),
+    };
+    let line = line(question, &repository)?;
+    Some(Answer::Line(line))
+}
+
+/// The line of standard output that answers a question about a repository.
+fn line(question: Question, repository: &Repository) -> Option<String> {
     let head = fs::read_to_string(repository.own.join("HEAD")).ok()?;
     let head = head.strip_suffix('\n').unwrap_or(&head);
     let name = match head.strip_prefix("ref: ") {
@@ -73,9 +93,18 @@ pub fn answer(question: Question, dir: &Path) -> Option<String> {
     }
 }
 
+/// Is there a git that is not a wrapper of OpenEmbedded's `scripts/`?
 fn git_is_there() -> bool {
     let runs = |file: PathBuf| fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0);
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.is_absolute() && runs(dir.join("git"))))
+    let may_have = |dir: &Path| dir.is_absolute() && !dir.ends_with("scripts");
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| may_have(&dir) && runs(dir.join("git"))))
+}
+
+/// Does git speak English to this process? Its words are translated otherwise.
+fn english() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let language = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
+    set("LANGUAGE").is_none() && language.is_none_or(|l| l.starts_with("en_US") || l == "C" || l == "POSIX" || l.starts_with("C."))
 }
 
 fn is_hash(text: &str) -> bool {
@@ -90,20 +119,42 @@ struct Repository {
     packed: String,
 }
 
+/// Where a folder is.
+enum Around {
+    Repository(Repository),
+    /// In no repository; what git says then.
+    Nothing(String),
+}
+
 impl Repository {
     /// The repository whose work tree `dir` is in.
-    fn around(dir: &Path) -> Option<Repository> {
+    fn around(dir: &Path) -> Option<Around> {
         let dir = fs::canonicalize(dir).ok()?;
         let device = fs::metadata(&dir).ok()?.dev();
-        let (top, git) = dir.ancestors().find_map(|above| {
+        let mut found = None;
+        for above in dir.ancestors() {
+            if fs::metadata(above).ok()?.dev() != device {
+                return Some(Around::Nothing(format!(
+                    "fatal: not a git repository (or any parent up to mount point {})\nStopping at filesystem boundary \
+                     (GIT_DISCOVERY_ACROSS_FILESYSTEM not set).\n",
+                    above.display()
+                )));
+            }
             let git = above.join(".git");
             match fs::symlink_metadata(&git) {
-                Ok(_) => Some(Some((above, git))),
-                // Where a mount begins, or what may be a bare repository.
-                Err(_) if above.join("HEAD").exists() && above.join("objects").exists() => Some(None),
-                Err(_) => fs::metadata(above).ok().filter(|meta| meta.dev() == device).is_none().then_some(None),
+                Ok(_) => {
+                    found = Some((above, git));
+                    break;
+                }
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return None,
+                // What may be a bare repository.
+                Err(_) if fs::symlink_metadata(above.join("HEAD")).is_ok() => return None,
+                Err(_) => {}
             }
-        })??;
+        }
+        let Some((top, git)) = found else {
+            return Some(Around::Nothing("fatal: not a git repository (or any of the parent directories): .git\n".into()));
+        };
         let own = if git.is_dir() {
             git.clone()
         } else {
@@ -128,7 +179,7 @@ impl Repository {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(_) => return None,
         };
-        Some(Repository { own, common, packed })
+        Some(Around::Repository(Repository { own, common, packed }))
     }
 
     /// What a reference names, as long as it is a commit's hash itself.
@@ -185,11 +236,35 @@ mod tests {
         for command in ["git rev-parse HEAD", "git rev-parse --abbrev-ref HEAD"] {
             let ours = answer(Question::of(command).unwrap(), dir);
             known &= ours.is_some();
-            if let Some(ours) = ours {
-                assert_eq!(Some(ours), git(dir, &command["git ".len()..]), "{command}");
+            match ours {
+                Some(Answer::Line(ours)) => assert_eq!(Some(ours), git(dir, &command["git ".len()..]), "{command}"),
+                Some(Answer::NoRepository(ours)) => {
+                    let words = command.split(' ').skip(1);
+                    let done = Command::new("git").args(words).current_dir(dir).output().unwrap();
+                    let theirs = String::from_utf8(done.stderr).unwrap();
+                    assert_eq!((Some(128), "".into(), ours), (done.status.code(), String::from_utf8(done.stdout).unwrap(), theirs));
+                }
+                None => {}
             }
         }
         known
+    }
+
+    #[test]
+    fn says_that_there_is_no_repository() {
+        let temp = tempfile::tempdir().unwrap();
+        let inside = temp.path().join("a/b");
+        fs::create_dir_all(&inside).unwrap();
+        let known = agree(&inside);
+        assert_eq!(known, english(), "where git would say it in English");
+        agree(Path::new("/"));
+        // Another file system than that of the root.
+        agree(Path::new("/proc"));
+        fs::write(temp.path().join("HEAD"), "").unwrap();
+        assert!(!agree(&inside), "it may be a bare one");
+        fs::remove_file(temp.path().join("HEAD")).unwrap();
+        fs::create_dir(temp.path().join(".git")).unwrap();
+        assert!(!agree(&inside), "an empty .git");
     }
 
     #[test]
@@ -198,7 +273,6 @@ mod tests {
         let top = temp.path().join("repository");
         let inside = top.join("a/b");
         fs::create_dir_all(&inside).unwrap();
-        assert!(!agree(&inside), "no repository");
         git(&top, "init -q").unwrap();
         assert!(!agree(&inside), "no commit yet");
         git(&top, "commit -q --allow-empty -m one").unwrap();

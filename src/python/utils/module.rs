@@ -36,7 +36,7 @@ fn strerror(errno: i32, fallback: &str) -> String {
 mod _hz_utils {
     use super::os_error;
     use crate::utils::{self, files, githead, hashes, system};
-    use rustpython_vm::builtins::{PyInt, PyStr, PyStrRef};
+    use rustpython_vm::builtins::{PyInt, PyStr, PyStrRef, PyTupleRef};
     use rustpython_vm::function::{ArgBytesLike, OptionalArg};
     use rustpython_vm::ospath::OsPath;
     use rustpython_vm::{
@@ -116,11 +116,16 @@ mod _hz_utils {
         system::realpath(Path::new(path.to_str()?))?.into_os_string().into_string().ok()
     }
 
-    /// What a git command that runs in `dir` prints, where that is known without running it.
+    /// Exit code, output and error output of a git command that runs in `dir`, where they are known without
+    /// running it.
     #[pyfunction]
-    fn git_answer(command: PyStrRef, dir: PyStrRef) -> Option<String> {
+    fn git_answer(command: PyStrRef, dir: PyStrRef, vm: &VirtualMachine) -> Option<PyTupleRef> {
         let question = githead::Question::of(command.to_str()?)?;
-        githead::answer(question, Path::new(dir.to_str()?)).map(|line| line + "\n")
+        let (code, out, err) = match githead::answer(question, Path::new(dir.to_str()?))? {
+            githead::Answer::Line(line) => (0, line + "\n", String::new()),
+            githead::Answer::NoRepository(message) => (128, String::new(), message),
+        };
+        Some(vm.ctx.new_tuple(vec![vm.ctx.new_int(code).into(), vm.ctx.new_str(out).into(), vm.ctx.new_str(err).into()]))
     }
 
     #[derive(FromArgs)]
