@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// What a helper sends.
 pub enum Message {
@@ -30,22 +31,47 @@ const REST: u8 = 3;
 /// The helper's end of its pipe.
 pub struct Outlet {
     file: File,
+    /// Events that can wait for what is sent next; all clones share it, so that nothing overtakes them.
+    waiting: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Bytes of events that may wait.
+const MOST_WAITING: usize = 1 << 15;
+
+fn head(kind: u8, job: usize, length: usize) -> [u8; 17] {
+    let mut head = [0u8; 17];
+    head[0] = kind;
+    head[1..9].copy_from_slice(&(job as u64).to_le_bytes());
+    head[9..17].copy_from_slice(&(length as u64).to_le_bytes());
+    head
 }
 
 impl Outlet {
-    fn frame(&mut self, kind: u8, job: usize, bytes: &[u8]) -> io::Result<()> {
-        let mut head = [0u8; 17];
-        head[0] = kind;
-        head[1..9].copy_from_slice(&(job as u64).to_le_bytes());
-        head[9..17].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-        self.file.write_all(&head)?;
-        self.file.write_all(bytes)
+    fn new(file: File) -> Outlet {
+        Outlet { file, waiting: Arc::default() }
     }
-    pub fn event(&mut self, json: &[u8]) -> io::Result<()> {
-        self.frame(EVENT, 0, json)
+    fn frame(&mut self, kind: u8, job: usize, bytes: &[u8]) -> io::Result<()> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(|e| e.into_inner());
+        waiting.extend(head(kind, job, bytes.len()));
+        let sent = self.file.write_all(&waiting);
+        waiting.clear();
+        sent.and_then(|()| self.file.write_all(bytes))
+    }
+    /// Sends an event, or, unless it is `urgent`, keeps it for a moment: a recipe tells of every place where it looked
+    /// for a file.
+    pub fn event(&mut self, json: &[u8], urgent: bool) -> io::Result<()> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(|e| e.into_inner());
+        waiting.extend(head(EVENT, 0, json.len()));
+        waiting.extend(json);
+        if !urgent && waiting.len() < MOST_WAITING {
+            return Ok(());
+        }
+        let sent = self.file.write_all(&waiting);
+        waiting.clear();
+        sent
     }
     pub fn try_clone(&self) -> io::Result<Outlet> {
-        Ok(Outlet { file: self.file.try_clone()? })
+        Ok(Outlet { file: self.file.try_clone()?, waiting: self.waiting.clone() })
     }
 }
 
@@ -96,7 +122,7 @@ impl Farm {
                 drop(read);
                 farm.helpers.clear();
                 // SAFETY: the descriptor is ours and goes nowhere else.
-                let outlet = Outlet { file: unsafe { File::from_raw_fd(write.into_raw_fd()) } };
+                let outlet = Outlet::new(unsafe { File::from_raw_fd(write.into_raw_fd()) });
                 let code = Self::work(n, outlet, &farm.counter, total, &make, &job, &rest);
                 // SAFETY: ends the forked process without running the parent's exit handlers.
                 unsafe { libc::_exit(code) };
@@ -232,6 +258,28 @@ impl Drop for Farm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_come_before_what_is_sent_after_them() {
+        let make = |_: usize, outlet: &Outlet| outlet.try_clone().unwrap();
+        let job = |outlet: &mut Outlet, at: usize| {
+            outlet.event(format!("later {at}").as_bytes(), false).unwrap();
+            outlet.event(format!("now {at}").as_bytes(), at == 1).unwrap();
+            vec![at as u8]
+        };
+        let mut farm = Farm::start(1, 3, fork, make, job, |_| Vec::new()).unwrap();
+        let mut seen = Vec::new();
+        while let Some(messages) = farm.wait(1000) {
+            for message in messages {
+                match message {
+                    Message::Event(bytes) => seen.push(String::from_utf8(bytes).unwrap()),
+                    Message::Done { job, .. } => seen.push(format!("done {job}")),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(seen, ["later 0", "now 0", "done 0", "later 1", "now 1", "done 1", "later 2", "now 2", "done 2"]);
+    }
 
     fn fork() -> io::Result<i32> {
         // SAFETY: the child only runs the closures of the tests below.

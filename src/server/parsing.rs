@@ -50,8 +50,9 @@ impl hz_events::Sink for OutletSink {
             record.fn_ = PARSING.with_borrow(Clone::clone);
         }
         if let Ok(json) = serde_json::to_vec(&event) {
+            let urgent = !matches!(&event, Event::Log(record) if record.level < hz_events::level::WARNING);
             // The main process is gone if this fails; so will we be, presently.
-            let _ = self.0.event(&json);
+            let _ = self.0.event(&json, urgent);
         }
     }
 }
