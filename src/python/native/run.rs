@@ -184,11 +184,9 @@ impl<'v> Run<'v> {
             }
             Statement::Assign(targets, node) => {
                 let value = self.eval(node, frame)?;
-                let (last, others) = targets.split_last().expect("an assignment has a target");
-                for target in others {
+                for target in targets {
                     self.assign(target, value.clone(), frame)?;
                 }
-                self.assign(last, value, frame)?;
             }
             Statement::Augment(target, op, node) => self.augment(target, *op, node, frame)?,
             Statement::If(branches, otherwise) => {
@@ -203,6 +201,8 @@ impl<'v> Run<'v> {
                 let (target, over) = &**head;
                 let mut items = self.iterate(self.eval(over, frame)?)?;
                 while let Some(item) = self.next(&mut items)? {
+                    // Ctrl-C ends a loop without end, and other threads get their turn.
+                    self.vm.check_signals()?;
                     self.assign(target, item, frame)?;
                     match self.block(body, frame)? {
                         Flow::Next | Flow::Continue => {}
@@ -214,6 +214,7 @@ impl<'v> Run<'v> {
             }
             Statement::While(test, body, otherwise) => {
                 while self.test(test, frame)? {
+                    self.vm.check_signals()?;
                     match self.block(body, frame)? {
                         Flow::Next | Flow::Continue => {}
                         Flow::Break => return Ok(Flow::Next),

@@ -191,5 +191,26 @@ fn native_functions_do_what_the_vm_does() {
     let store = fresh();
     let error = runtime.eval_inline(&store, "recursive(100000)", None).unwrap_err();
     assert!(error.to_string().contains("RecursionError"), "{error}");
+    // What is kept as long as nothing that was read is written: only what the store alone decides.
+    for (text, only_the_store) in [
+        ("d.getVar('PN') + '-x'", true),
+        ("bb.utils.contains('LIST', 'b', 'yes', 'no', d)", true),
+        ("','.join(sorted(x.strip() for x in d.getVar('LIST').split()))", true),
+        ("'{}'.format(len(d.getVar('PN')))", false),
+        ("os.path.join(d.getVar('PN'), 'x')", true),
+        ("os.path.exists('/' + d.getVar('PN'))", false),
+        ("os.path.realpath('/')", false),
+        ("os.sep", false),
+        ("os.environ.get('HOME')", false),
+        ("time.time()", false),
+        ("helper(d, 'p')", false),
+        ("d.setVar('OTHER', '1')", false),
+        ("d.createCopy().getVar('PN')", false),
+        ("d.getVarFlags('PN')", false),
+        ("[1, 2].index(2)", false),
+    ] {
+        let (_, seen) = runtime.eval_seen(&store, text, None).unwrap();
+        assert_eq!(seen, only_the_store, "{text}");
+    }
     assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), BODIES.len(), differences.join("\n"));
 }
