@@ -32,6 +32,12 @@ pub enum Method {
     CreateCopy,
 }
 
+const METHODS: [Method; 16] = [
+    Method::GetVar, Method::GetVarFlag, Method::GetVarFlags, Method::SetVar, Method::SetVarFlag, Method::SetVarFlags, Method::AppendVar,
+    Method::AppendVarFlag, Method::PrependVar, Method::PrependVarFlag, Method::DelVar, Method::DelVarFlag, Method::DelVarFlags,
+    Method::RenameVar, Method::Expand, Method::CreateCopy,
+];
+
 /// Python's names of the methods, in the order of [`Method`].
 pub const NAMES: [&str; 16] = [
     "getVar", "getVarFlag", "getVarFlags", "setVar", "setVarFlag", "setVarFlags", "appendVar", "appendVarFlag",
@@ -48,8 +54,8 @@ thread_local! {
 
 /// The class has functions of somebody else's for these names, and for no others.
 pub fn set_replaced<'a>(names: impl IntoIterator<Item = &'a str>) {
-    let bits = names.into_iter().filter_map(|name| NAMES.iter().position(|known| *known == name));
-    REPLACED.store(bits.fold(0, |all, at| all | 1 << at), Ordering::Relaxed);
+    let methods = names.into_iter().filter_map(Method::of);
+    REPLACED.store(methods.fold(0, |all, method| all | method.bit()), Ordering::Relaxed);
 }
 
 /// Has metadata put anything in place of a method?
@@ -58,6 +64,11 @@ pub fn is_any_replaced() -> bool {
 }
 
 impl Method {
+    /// By Python's name.
+    pub fn of(name: &str) -> Option<Method> {
+        NAMES.iter().position(|known| *known == name).map(|at| METHODS[at])
+    }
+
     fn bit(self) -> u32 {
         1 << self as u32
     }

@@ -6,6 +6,7 @@ use crate::methods::Method;
 use crate::srcrev;
 use crate::uri::{Params, decode_url};
 use hz_data::Value;
+pub use hz_versions::paths::{basename, dirname, join};
 use indexmap::IndexMap;
 use std::any::Any;
 use std::fmt;
@@ -265,32 +266,6 @@ impl UrlData {
     /// Makes the parameter `name` mandatory.
     pub fn require(&self, name: &str) -> Result<String> {
         self.parm.get(name).map(|v| v.clone().unwrap_or_default()).ok_or_else(|| FetchError::missing(name, &self.url))
-    }
-}
-
-/// Python's `os.path.basename`.
-pub fn basename(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or("")
-}
-/// Python's `os.path.dirname`.
-pub fn dirname(path: &str) -> &str {
-    match path.rfind('/') {
-        Some(at) => {
-            let head = &path[..=at];
-            let trimmed = head.trim_end_matches('/');
-            if trimmed.is_empty() { head } else { trimmed }
-        }
-        None => "",
-    }
-}
-/// Python's `os.path.join` of two.
-pub fn join(a: &str, b: &str) -> String {
-    if b.starts_with('/') || a.is_empty() {
-        b.to_owned()
-    } else if a.ends_with('/') {
-        format!("{a}{b}")
-    } else {
-        format!("{a}/{b}")
     }
 }
 

@@ -7,7 +7,6 @@ use crate::native::{self, Expression, Val};
 use crate::store::wrap;
 use hz_data::{DataStore, Level, RuntimeError, TOO_DEEP, Value};
 use hz_diagnostics::Str;
-use parking_lot::Mutex;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{Expr, ExprContext};
 use rustc_hash::FxHashMap;
@@ -16,8 +15,9 @@ use rustpython_vm::compiler::Mode;
 use rustpython_vm::function::ArgMapping;
 use rustpython_vm::scope::Scope;
 use rustpython_vm::{AsObject, PyPayload, PyRef, PyResult, VirtualMachine};
-use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
 
 /// An expression, looked at once.
 struct Inline {
@@ -25,17 +25,16 @@ struct Inline {
     names: Vec<String>,
     /// Holds code of its own (lambda, generator), whose names are globals.
     nested: bool,
-    code: OnceLock<PyRef<PyCode>>,
-    native: Native,
+    code: OnceCell<PyRef<PyCode>>,
+    /// None: the VM has to evaluate it.
+    native: OnceCell<Option<Expression>>,
 }
 
-/// What is evaluated natively; made when it is wanted.
-struct Native(OnceLock<Option<Expression>>);
-// SAFETY: only the thread that entered the VM looks inside, under the VM's lock.
-unsafe impl Send for Native {}
-unsafe impl Sync for Native {}
-
-static KNOWN: Mutex<Option<FxHashMap<Str, Arc<Inline>>>> = Mutex::new(None);
+thread_local! {
+    /// By text. What native code works with is one thread's; when that ends the VM's part of it may be gone, so
+    /// nothing is taken apart then.
+    static KNOWN: RefCell<ManuallyDrop<FxHashMap<Str, Rc<Inline>>>> = RefCell::default();
+}
 
 struct Names {
     names: Vec<String>,
@@ -66,15 +65,15 @@ fn inspect(text: &str) -> Inline {
         // The VM tells what is wrong.
         found.nested = true;
     }
-    Inline { names: found.names, nested: found.nested, code: OnceLock::new(), native: Native(OnceLock::new()) }
+    Inline { names: found.names, nested: found.nested, code: OnceCell::new(), native: OnceCell::new() }
 }
 
-fn known(text: &str) -> Arc<Inline> {
-    if let Some(found) = KNOWN.lock().as_ref().and_then(|known| known.get(text)) {
-        return found.clone();
+fn known(text: &str) -> Rc<Inline> {
+    if let Some(found) = KNOWN.with_borrow(|known| known.get(text).cloned()) {
+        return found;
     }
-    let made = Arc::new(inspect(text));
-    KNOWN.lock().get_or_insert_default().insert(text.into(), made.clone());
+    let made = Rc::new(inspect(text));
+    KNOWN.with_borrow_mut(|known| known.insert(text.into(), made.clone()));
     made
 }
 
@@ -140,7 +139,7 @@ fn entered<T>(text: &str, var: Option<&str>, work: impl FnOnce(&VirtualMachine) 
 
 /// The value, and whether all it depends on was read of the store.
 fn natively(vm: &VirtualMachine, inline: &Inline, globals: &PyDictRef, store: &DataStore, text: &str) -> PyResult<Option<(Value, bool)>> {
-    let native = inline.native.0.get_or_init(|| native::expression(vm, text.trim(), "d", globals));
+    let native = inline.native.get_or_init(|| native::expression(vm, text.trim(), "d", globals));
     let found = match native {
         Some(native) => native.eval(vm, Val::Store(store.clone()), globals, true)?,
         None => None,

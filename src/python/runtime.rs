@@ -7,12 +7,15 @@ use crate::native::{self, Expression};
 use crate::{enter, inline, metadata, pylibs, store};
 use hz_data::{ClassEvent, DataStore, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
+use indexmap::IndexSet;
 use rustpython_vm::builtins::{PyDict, PyStr, PyTuple};
 use rustpython_vm::function::FuncArgs;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use rustc_hash::FxHashMap;
 use std::any::Any;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 /// The Python runtime of this process.
@@ -84,7 +87,15 @@ fn is_registered(vm: &VirtualMachine, store: &DataStore, name: &str) -> PyResult
         Some(handlers) => handlers.get_item_opt(&*qualified, vm)?.is_some(),
         None => false,
     };
-    Ok(known && matches!(store.get_raw("__BBHANDLERS_MC"), Some(Value::Set(names)) if names.contains(&qualified)))
+    Ok(known && registered_with(store).is_some_and(|names| names.contains(&qualified)))
+}
+
+/// The names of the handlers that were registered with a store.
+fn registered_with(store: &DataStore) -> Option<Arc<IndexSet<Str>>> {
+    match store.get_raw("__BBHANDLERS_MC") {
+        Some(Value::Set(names)) => Some(names),
+        _ => None,
+    }
 }
 
 fn list(names: &[Str], vm: &VirtualMachine) -> PyObjectRef {
@@ -149,15 +160,13 @@ fn handlers(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class:
     }
     let wanting = masks.downcast_ref::<PyDict>().map(|masks| masks.get_item_opt(&*format!("bb.event.{class}"), vm)).transpose()?.flatten();
     let mut found = Vec::new();
+    let Some(ours) = registered_with(store) else { return Ok(Some(found)) };
     for (name, handler) in all.downcast_ref::<PyDict>().map(|all| all.items_vec()).unwrap_or_default() {
         let within = |names: &PyObjectRef| names.downcast_ref::<PyDict>().is_some_and(|names| names.contains_key(&*name, vm));
         if !wanting.as_ref().is_some_and(within) && !within(&any) {
             continue;
         }
-        let registered = match (name.downcast_ref::<PyStr>(), store.get_raw("__BBHANDLERS_MC")) {
-            (Some(name), Some(Value::Set(names))) => names.contains(&crate::convert::text_of(name)),
-            _ => false,
-        };
+        let registered = name.downcast_ref::<PyStr>().is_some_and(|name| ours.contains(&crate::convert::text_of(name)));
         if registered {
             found.push((name, handler));
         }
@@ -186,12 +195,13 @@ fn handle(
 #[derive(Default)]
 struct Filter {
     /// None: the VM evaluates it.
-    expression: Option<Expression>,
+    expression: Option<Rc<Expression>>,
     found: FxHashMap<Str, Value>,
 }
 
 thread_local! {
-    static FILTERS: RefCell<FxHashMap<Str, Filter>> = RefCell::default();
+    /// Not taken apart when a thread ends: the VM's part of it may be gone.
+    static FILTERS: RefCell<ManuallyDrop<FxHashMap<Str, Filter>>> = RefCell::default();
 }
 
 /// What `bb.filter.apply_filters` gives for one expression, if that can be evaluated natively.
@@ -202,18 +212,17 @@ fn filter_natively(vm: &VirtualMachine, filters: &PyObjectRef, value: &str, expr
     if !own {
         return Ok(None);
     }
-    let known = FILTERS.with_borrow_mut(|filters| filters.get_mut(expr).map(|filter| filter.expression.take()));
-    let expression = known.unwrap_or_else(|| native::expression(vm, expr.trim(), "val", &names));
-    let found = match &expression {
-        Some(expression) => match expression.eval(vm, native::Val::text(value), &names, false) {
-            Ok(Some((found, _))) => found.to_value(false, vm).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        },
-        None => Ok(None),
+    let expression = match FILTERS.with_borrow(|filters| filters.get(expr).map(|filter| filter.expression.clone())) {
+        Some(known) => known,
+        None => {
+            let made = native::expression(vm, expr.trim(), "val", &names).map(Rc::new);
+            FILTERS.with_borrow_mut(|filters| filters.entry(expr.into()).or_default().expression = made.clone());
+            made
+        }
     };
-    FILTERS.with_borrow_mut(|filters| filters.entry(expr.into()).or_default().expression = expression);
-    found
+    let Some(expression) = expression else { return Ok(None) };
+    let found = expression.eval(vm, native::Val::text(value), &names, false)?;
+    found.map(|(found, _)| found.to_value(false, vm)).transpose()
 }
 
 impl Runtime for PythonRuntime {

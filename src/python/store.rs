@@ -53,6 +53,15 @@ pub fn unwrap<'a>(object: &'a PyObject, vm: &VirtualMachine) -> PyResult<&'a Dat
     }
 }
 
+/// Has a class file of that name been inherited?
+pub(crate) fn inherits_class(class: &str, store: &DataStore) -> bool {
+    let name = format!("/{class}.bbclass");
+    match store.get_raw("__inherit_cache") {
+        Some(Value::List(files)) => files.iter().any(|file| file.to_text().ends_with(&name)),
+        _ => false,
+    }
+}
+
 /// The store behind an object of the class that stores have, not of one derived from it.
 pub(crate) fn of_own_class(object: &PyObject) -> Option<&DataStore> {
     let store = object.downcast_ref::<PyStore>()?;
@@ -362,11 +371,7 @@ pub mod _hz_data {
     /// Has a class file of that name been inherited?
     #[pyfunction]
     fn inherits_class(class: PyObjectRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<bool> {
-        let name = format!("/{}.bbclass", text(&class, vm)?);
-        Ok(match unwrap(&d, vm)?.get_raw("__inherit_cache") {
-            Some(Value::List(files)) => files.iter().any(|file| file.to_text().ends_with(&name)),
-            _ => false,
-        })
+        Ok(super::inherits_class(&text(&class, vm)?, unwrap(&d, vm)?))
     }
 
     /// Does the set in a variable hold a text?

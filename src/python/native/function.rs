@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use rustpython_vm::builtins::{PyDict, PyDictRef, PyFunction, PyTuple};
 use rustpython_vm::{AsObject, PyObject, PyObjectRef, VirtualMachine};
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -67,7 +68,8 @@ struct Functions {
 }
 
 thread_local! {
-    static FUNCTIONS: RefCell<Functions> = RefCell::default();
+    /// Not taken apart when a thread ends: the VM's part of it may be gone.
+    static FUNCTIONS: RefCell<ManuallyDrop<Functions>> = RefCell::default();
 }
 
 /// When the VM of this process started: what was written to a file later may not be what was imported.

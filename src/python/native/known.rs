@@ -1,7 +1,7 @@
 //! Functions of Python and of `bb` that are done natively when natively run code calls them: known by the
 //! object, so that whoever replaces one is asked.
 
-use super::text::{self, base_name, dir_name, join_path, normal_path, words};
+use hz_versions::paths::{basename, dirname, join, normpath};
 use super::value::{Shared, Val};
 use crate::errors::from_data;
 use crate::utils::{contains_all, contains_any, filter_words, to_boolean};
@@ -9,6 +9,7 @@ use hz_data::{DataStore, Read, Value};
 use rustc_hash::FxHashMap;
 use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Known {
@@ -82,7 +83,8 @@ struct Table {
 }
 
 thread_local! {
-    static TABLE: RefCell<Option<Table>> = const { RefCell::new(None) };
+    /// Not taken apart when a thread ends: the VM's part of it may be gone.
+    static TABLE: RefCell<Option<ManuallyDrop<Table>>> = const { RefCell::new(None) };
 }
 
 fn fill(vm: &VirtualMachine) -> Table {
@@ -106,7 +108,7 @@ fn fill(vm: &VirtualMachine) -> Table {
 pub fn known(object: &PyObject, vm: &VirtualMachine) -> Option<Known> {
     if TABLE.with_borrow(Option::is_none) {
         let filled = fill(vm);
-        TABLE.set(Some(filled));
+        TABLE.set(Some(ManuallyDrop::new(filled)));
     }
     TABLE.with_borrow(|table| table.as_ref().and_then(|table| table.known.get(&(std::ptr::from_ref(object) as usize)).copied()))
 }
@@ -114,7 +116,7 @@ pub fn known(object: &PyObject, vm: &VirtualMachine) -> Option<Known> {
 /// The texts of a list, tuple or set, or the words of a text, as `bb.utils` takes them.
 fn with_words<R>(value: &Val, use_them: impl FnOnce(&mut dyn Iterator<Item = &str>) -> R) -> Option<R> {
     match value {
-        Val::Str(text) => Some(use_them(&mut words(text))),
+        Val::Str(text) => Some(use_them(&mut hz_versions::words(text))),
         Val::Set(set) => set.read(|set| use_them(&mut set.iter().map(|item| &**item))),
         list => list.items(|items| {
             let texts: Option<Vec<&str>> = items.iter().map(|item| item.as_str().map(|text| &**text)).collect();
@@ -191,7 +193,7 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
         },
         (Known::Str, [value]) => value.shown().map(Val::Str),
         (Known::Int, [Val::Str(digits)]) => {
-            let digits = digits.trim_matches(text::space);
+            let digits = digits.trim_matches(hz_versions::is_space);
             let bare = digits.strip_prefix(['-', '+']).unwrap_or(digits);
             let plain = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
             if plain { digits.parse().ok().map(Val::Int) } else { None }
@@ -218,12 +220,12 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
             Some(Val::Bool(!any))
         }
         (Known::IsInstance, [value, Val::Object(class)]) => is_instance(value, class, vm),
-        (Known::BaseName, [Val::Str(path)]) => Some(Val::text(base_name(path))),
-        (Known::DirName, [Val::Str(path)]) => Some(Val::text(dir_name(path))),
-        (Known::NormPath, [Val::Str(path)]) => Some(Val::Str(normal_path(path).into())),
+        (Known::BaseName, [Val::Str(path)]) => Some(Val::text(basename(path))),
+        (Known::DirName, [Val::Str(path)]) => Some(Val::text(dirname(path))),
+        (Known::NormPath, [Val::Str(path)]) => Some(Val::Str(normpath(path).into())),
         (Known::Join, [Val::Str(first), rest @ ..]) => {
-            let rest: Option<Vec<&str>> = rest.iter().map(|part| part.as_str().map(|part| &**part)).collect();
-            rest.map(|rest| Val::Str(join_path(first, &rest).into()))
+            let joined = rest.iter().try_fold(first.to_string(), |path, part| part.as_str().map(|part| join(&path, part)));
+            joined.map(|path| Val::Str(path.into()))
         }
         (Known::Exists, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).exists())),
         (Known::IsFile, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).is_file())),
@@ -233,7 +235,7 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
             found.and_then(|path| path.into_os_string().into_string().ok()).map(|path| Val::Str(path.into()))
         }
         (Known::SplitExt, [Val::Str(path)]) => {
-            let at = path.len() - base_name(path).len();
+            let at = path.len() - basename(path).len();
             // Dots in front belong to the name.
             let bare = path[at..].trim_start_matches('.');
             let end = bare.rfind('.').map_or(path.len(), |dot| path.len() - bare.len() + dot);
@@ -265,13 +267,7 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
                 other => other.number().map(|number| Val::Bool(number != 0)),
             }
         }
-        (Known::InheritsClass, [Val::Str(class), Val::Store(store)]) => {
-            let name = format!("/{class}.bbclass");
-            Some(Val::Bool(match store.get_raw("__inherit_cache") {
-                Some(Value::List(files)) => files.iter().any(|file| file.to_text().ends_with(&name)),
-                _ => false,
-            }))
-        }
+        (Known::InheritsClass, [Val::Str(class), Val::Store(store)]) => Some(Val::Bool(crate::store::inherits_class(class, store))),
         (Known::VarsFromFile, [file, Val::Store(_)]) => vars_from_file(file),
         _ => None,
     })
@@ -283,7 +279,7 @@ fn vars_from_file(file: &Val) -> Option<Val> {
         Val::Str(_) | Val::None => return Some(Val::tuple(vec![Val::None, Val::None, Val::None])),
         _ => return None,
     };
-    let base = base_name(name);
+    let base = basename(name);
     let dot = base.rfind('.')?;
     // A name that is nothing but its suffix has no suffix.
     let stem = if base[..dot].bytes().all(|byte| byte == b'.') { base } else { &base[..dot] };

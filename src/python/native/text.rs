@@ -3,13 +3,13 @@
 use super::value::Val;
 use hz_data::python_repr;
 use hz_diagnostics::Str;
+use hz_versions::{is_space, words};
 
 /// Names of methods that may be done here; of what, is seen when they are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Split,
     RSplit,
-    SplitLines,
     Replace,
     Strip,
     LStrip,
@@ -43,19 +43,8 @@ pub enum Method {
     Update,
     Add,
     Discard,
-    // Of the data store.
-    GetVar,
-    GetVarFlag,
-    GetVarFlags,
-    SetVar,
-    SetVarFlag,
-    AppendVar,
-    AppendVarFlag,
-    PrependVar,
-    PrependVarFlag,
-    DelVar,
-    DelVarFlag,
-    Expand,
+    /// Of the data store.
+    Store(hz_data::Method),
 }
 
 impl Method {
@@ -63,7 +52,6 @@ impl Method {
         Some(match name {
             "split" => Method::Split,
             "rsplit" => Method::RSplit,
-            "splitlines" => Method::SplitLines,
             "replace" => Method::Replace,
             "strip" => Method::Strip,
             "lstrip" => Method::LStrip,
@@ -96,29 +84,9 @@ impl Method {
             "update" => Method::Update,
             "add" => Method::Add,
             "discard" => Method::Discard,
-            "getVar" => Method::GetVar,
-            "getVarFlag" => Method::GetVarFlag,
-            "getVarFlags" => Method::GetVarFlags,
-            "setVar" => Method::SetVar,
-            "setVarFlag" => Method::SetVarFlag,
-            "appendVar" => Method::AppendVar,
-            "appendVarFlag" => Method::AppendVarFlag,
-            "prependVar" => Method::PrependVar,
-            "prependVarFlag" => Method::PrependVarFlag,
-            "delVar" => Method::DelVar,
-            "delVarFlag" => Method::DelVarFlag,
-            "expand" => Method::Expand,
-            _ => return None,
+            name => return hz_data::Method::of(name).map(Method::Store),
         })
     }
-}
-
-/// What Python's `str.split()` takes for white space.
-pub fn space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
-}
-pub fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(space).filter(|word| !word.is_empty())
 }
 
 /// The place of an index in something of that length.
@@ -181,9 +149,9 @@ pub fn call(text: &Str, method: Method, args: &[Val]) -> Option<Val> {
             }
             Val::Str(text.replace(&**from, to).into())
         }
-        (Method::Strip, []) => Val::text(text.trim_matches(space)),
-        (Method::LStrip, []) => Val::text(text.trim_start_matches(space)),
-        (Method::RStrip, []) => Val::text(text.trim_end_matches(space)),
+        (Method::Strip, []) => Val::text(text.trim_matches(is_space)),
+        (Method::LStrip, []) => Val::text(text.trim_start_matches(is_space)),
+        (Method::RStrip, []) => Val::text(text.trim_end_matches(is_space)),
         (Method::Strip, [Val::Str(set)]) => Val::text(text.trim_matches(|c| set.contains(c))),
         (Method::LStrip, [Val::Str(set)]) => Val::text(text.trim_start_matches(|c| set.contains(c))),
         (Method::RStrip, [Val::Str(set)]) => Val::text(text.trim_end_matches(|c| set.contains(c))),
@@ -279,54 +247,4 @@ pub fn formatted(format: &str, args: &[Val]) -> Option<String> {
         }
     }
     args.next().is_none().then_some(out)
-}
-
-/// `os.path.normpath`: two slashes in front, and no more, mean something of their own.
-pub fn normal_path(path: &str) -> String {
-    let slashes = path.bytes().take_while(|byte| *byte == b'/').count();
-    let root = match slashes {
-        0 => "",
-        2 => "//",
-        _ => "/",
-    };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        match parts.last() {
-            _ if part != ".." => parts.push(part),
-            None if root.is_empty() => parts.push(part),
-            Some(&"..") => parts.push(part),
-            None => {}
-            Some(_) => drop(parts.pop()),
-        }
-    }
-    let path = format!("{root}{}", parts.join("/"));
-    if path.is_empty() { ".".into() } else { path }
-}
-
-/// `os.path.dirname`.
-pub fn dir_name(path: &str) -> &str {
-    let head = &path[..path.rfind('/').map_or(0, |at| at + 1)];
-    let bare = head.trim_end_matches('/');
-    if bare.is_empty() { head } else { bare }
-}
-
-/// `os.path.basename`.
-pub fn base_name(path: &str) -> &str {
-    &path[path.rfind('/').map_or(0, |at| at + 1)..]
-}
-
-/// `os.path.join`.
-pub fn join_path(first: &str, rest: &[&str]) -> String {
-    let mut path = first.to_string();
-    for part in rest {
-        if part.starts_with('/') || path.is_empty() {
-            path = part.to_string();
-        } else {
-            if !path.ends_with('/') {
-                path.push('/');
-            }
-            path.push_str(part);
-        }
-    }
-    path
 }
