@@ -6,6 +6,7 @@
 //! as there. Copies of a store begin with what their original knew.
 
 use crate::pmap::hash_name;
+use crate::runtime::definitions;
 use crate::watch::{self, Origins};
 use crate::{Expansion, Value};
 use hz_diagnostics::Str;
@@ -25,11 +26,13 @@ pub(crate) struct Reads([u64; WORDS]);
 
 /// Stands for the list of active overrides.
 const OVERRIDES: usize = 0;
+/// Stands for the functions of the metadata.
+const DEFINITIONS: usize = 1;
 
 #[inline]
 fn bit(hash: u64) -> usize {
-    // The first one is never a name's.
-    (hash ^ (hash >> 32)) as usize % (BITS - 1) + 1
+    // The first two are never a name's.
+    (hash ^ (hash >> 32)) as usize % (BITS - 2) + 2
 }
 
 impl Reads {
@@ -51,6 +54,13 @@ impl Reads {
         for (word, more) in self.0.iter_mut().zip(other.0) {
             *word |= more;
         }
+    }
+    pub fn add_definitions(&mut self) {
+        self.0[DEFINITIONS / 64] |= 1 << (DEFINITIONS % 64);
+    }
+    #[inline]
+    fn of_definitions(&self) -> bool {
+        self.0[DEFINITIONS / 64] & (1 << (DEFINITIONS % 64)) != 0
     }
     #[inline]
     fn of_overrides(&self) -> bool {
@@ -74,6 +84,8 @@ impl Reads {
 /// An expanded value.
 pub(crate) struct Cached {
     generation: u64,
+    /// What [`definitions`] said when it was made.
+    definitions: u64,
     /// The last generation in which somebody asked for it. The reference would have made it anew then.
     used: AtomicU64,
     /// Variable, or `VARIABLE[flag]`.
@@ -89,6 +101,7 @@ impl Clone for Cached {
     fn clone(&self) -> Cached {
         Cached {
             generation: self.generation,
+            definitions: self.definitions,
             used: AtomicU64::new(self.used.load(Relaxed)),
             name: self.name.clone(),
             value: self.value.clone(),
@@ -203,7 +216,9 @@ impl Cache {
     }
 
     fn is_fresh(&self, entry: &Cached, since: u64) -> bool {
-        entry.reads != Reads::ALL && entry.reads.bits().all(|bit| self.written[bit] <= since)
+        entry.reads != Reads::ALL
+            && entry.reads.bits().all(|bit| self.written[bit] <= since)
+            && (!entry.reads.of_definitions() || entry.definitions == definitions())
     }
 
     /// The entry, if it counts.
@@ -242,7 +257,7 @@ impl Cache {
 
     pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, (reads, origins): (Reads, Origins)) {
         let used = AtomicU64::new(self.generation);
-        let entry = Cached { generation: self.generation, used, name, value, full, reads, origins };
+        let entry = Cached { generation: self.generation, definitions: definitions(), used, name, value, full, reads, origins };
         match &mut self.settling {
             Some(kept) if reads.of_overrides() => kept.insert(hash, entry),
             _ => self.own.insert(hash, entry),
@@ -355,6 +370,21 @@ mod tests {
         assert!(!known(&cache, "O") && known(&cache, "C"));
         cache.forget();
         assert!(!known(&cache, "C"));
+    }
+
+    #[test]
+    fn a_function_defined_anew_makes_old_what_called_it() {
+        let mut cache = Cache { overrides_known: true, ..Cache::default() };
+        let mut called = reads(&["A"]);
+        called.add_definitions();
+        put(&mut cache, "A", called);
+        put(&mut cache, "B", reads(&["B"]));
+        cache.touch_name("C");
+        assert!(known(&cache, "A"));
+        crate::note_definition();
+        assert!(known(&cache, "A"), "as in the reference, until the next write");
+        cache.touch_name("C");
+        assert!(!known(&cache, "A") && known(&cache, "B"));
     }
 
     #[test]

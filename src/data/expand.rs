@@ -5,7 +5,7 @@ use crate::cache::Reads;
 use crate::pmap::hash_name;
 use crate::read::Quick;
 use crate::store::{Ctx, State};
-use crate::{DataError, DataStore, Method, Expansion, Read, Result, RuntimeError, Value, text};
+use crate::{DataError, DataStore, Depends, Method, Expansion, Read, Result, RuntimeError, Value, text};
 use hz_diagnostics::Str;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,9 +193,11 @@ impl<'a> Ctx<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let (value, seen) = self.store.0.runtime.eval_seen(self.store, code.trim_matches(text::is_space), name)?;
-        if !seen {
-            self.st.borrow().reads.set(Reads::ALL);
+        let (value, depends) = self.store.0.runtime.eval_seen(self.store, code.trim_matches(text::is_space), name)?;
+        match depends {
+            Depends::Store => {}
+            Depends::Definitions => self.st.borrow().note_definitions(),
+            Depends::Anything => self.st.borrow().reads.set(Reads::ALL),
         }
         match scan_error {
             Some(error) => Err(error),

@@ -5,6 +5,7 @@
 
 use crate::{DataStore, Value};
 use hz_diagnostics::{Place, Str};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Why a call into Python did not return a value.
 #[derive(Clone, Debug)]
@@ -112,6 +113,28 @@ impl From<Vec<LibFunction>> for LibFunctions {
     }
 }
 
+/// What the value of an expression depends on, besides its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depends {
+    /// On what was read of the store meanwhile, and nothing else.
+    Store,
+    /// On functions of the metadata as well, which can be defined anew ([`note_definition`]).
+    Definitions,
+    Anything,
+}
+
+static DEFINED: AtomicU64 = AtomicU64::new(0);
+
+/// A function of the metadata is another one from now on.
+pub fn note_definition() {
+    DEFINED.fetch_add(1, Relaxed);
+}
+
+/// Changes when a function of the metadata does.
+pub(crate) fn definitions() -> u64 {
+    DEFINED.load(Relaxed)
+}
+
 /// What everything below Python may ask of Python. One per process. What an implementation leaves out does
 /// nothing, which is right where there is no Python ([`without_python`], tests).
 pub trait Runtime: Send + Sync {
@@ -119,10 +142,9 @@ pub trait Runtime: Send + Sync {
     /// value; the caller applies `str()`. `var` names the variable being expanded, for messages.
     fn eval_inline(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<Value, RuntimeError>;
 
-    /// As [`Self::eval_inline`], and whether the value depends on nothing but what was read of `store`
-    /// meanwhile.
-    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
-        self.eval_inline(store, expr, var).map(|value| (value, false))
+    /// As [`Self::eval_inline`], and what the value depends on.
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, Depends), RuntimeError> {
+        self.eval_inline(store, expr, var).map(|value| (value, Depends::Anything))
     }
 
     /// `d.setVarFilter(var, expr)`: filter `value` of `var` through the expression.

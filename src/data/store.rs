@@ -247,6 +247,13 @@ impl State {
         self.reads.set(reads);
     }
 
+    /// The expansion going on depends on functions of the metadata.
+    pub fn note_definitions(&self) {
+        let mut reads = self.reads.get();
+        reads.add_definitions();
+        self.reads.set(reads);
+    }
+
     /// The expansion going on depends on all that another one read.
     #[inline]
     pub fn note_reads(&self, more: &Reads) {

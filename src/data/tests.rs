@@ -58,8 +58,8 @@ impl Runtime for Fake {
             },
         }
     }
-    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
-        self.eval_inline(store, expr, var).map(|value| (value, self.1))
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, Depends), RuntimeError> {
+        self.eval_inline(store, expr, var).map(|value| (value, if self.1 { Depends::Store } else { Depends::Anything }))
     }
     fn apply_filter(&self, _: &DataStore, _: &str, value: &str, expr: &str) -> Result<Value, RuntimeError> {
         Ok(format!("{expr}({value})").into())

@@ -5,7 +5,7 @@ use crate::errors::to_runtime;
 use crate::metadata::context;
 use crate::native::{self, Expression, Val};
 use crate::store::wrap;
-use hz_data::{DataStore, Level, RuntimeError, TOO_DEEP, Value};
+use hz_data::{DataStore, Depends, Level, RuntimeError, TOO_DEEP, Value};
 use hz_diagnostics::Str;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{Expr, ExprContext};
@@ -78,8 +78,8 @@ fn known(text: &str) -> Rc<Inline> {
 }
 
 /// Evaluates `text` with `d` bound to `store`; gives text, or what turns into the same text.
-/// And whether all it depends on was read of `store`: the VM may have asked anybody.
-pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
+/// And what that depends on: the VM may have asked anybody.
+pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<(Value, Depends), RuntimeError> {
     let inline = known(text);
     entered(text, var, |vm| {
         let globals = context(vm)?;
@@ -88,7 +88,7 @@ pub fn eval(store: &DataStore, text: &str, var: Option<&str>) -> Result<(Value, 
             return Ok(found);
         }
         hz_meter::count(hz_meter::Count::Vm);
-        in_vm(vm, &inline, globals, store, text, var).map(|value| (value, false))
+        in_vm(vm, &inline, globals, store, text, var).map(|value| (value, Depends::Anything))
     })
 }
 
@@ -137,14 +137,14 @@ fn entered<T>(text: &str, var: Option<&str>, work: impl FnOnce(&VirtualMachine) 
     }))
 }
 
-/// The value, and whether all it depends on was read of the store.
-fn natively(vm: &VirtualMachine, inline: &Inline, globals: &PyDictRef, store: &DataStore, text: &str) -> PyResult<Option<(Value, bool)>> {
+/// The value, and what it depends on.
+fn natively(vm: &VirtualMachine, inline: &Inline, globals: &PyDictRef, store: &DataStore, text: &str) -> PyResult<Option<(Value, Depends)>> {
     let native = inline.native.get_or_init(|| native::expression(vm, text.trim(), "d", globals));
     let found = match native {
         Some(native) => native.eval(vm, Val::Store(store.clone()), globals, true)?,
         None => None,
     };
-    let Some((found, pure)) = found else { return Ok(None) };
+    let Some((found, depends)) = found else { return Ok(None) };
     let value = match &found {
         Val::Str(text) => Value::Str(text.clone()),
         Val::None => Value::None,
@@ -154,7 +154,7 @@ fn natively(vm: &VirtualMachine, inline: &Inline, globals: &PyDictRef, store: &D
             None => Value::Str(crate::convert::text_of(&*other.to_object(vm)?.str(vm)?)),
         },
     };
-    Ok(Some((value, pure)))
+    Ok(Some((value, depends)))
 }
 
 fn in_vm(vm: &VirtualMachine, inline: &Inline, globals: PyDictRef, store: &DataStore, text: &str, var: Option<&str>) -> PyResult<Value> {

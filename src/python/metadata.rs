@@ -238,6 +238,14 @@ pub fn define(vm: &VirtualMachine, text: &str, file: &str, line: u32) -> Result<
             return Ok(());
         }
     }
+    // A new name changes nothing that was found out before; whatever else a text does may.
+    let is_new = |name| {
+        let there = |found: PyResult<Option<PyObjectRef>>| !matches!(found, Ok(None));
+        !there(context.get_item_opt(name, vm)) && !there(vm.builtins.dict().get_item_opt(name, vm))
+    };
+    if !name.is_some_and(is_new) {
+        hz_data::note_definition();
+    }
     let code = compile(vm, text, file, line).map_err(|error| report_compile(vm, &error, text, file, line))?;
     let scope = Scope::new(Some(ArgMapping::from_dict_exact(context.clone())), context.clone());
     vm.run_code_obj(code, scope).map_err(|error| told(vm, error, file, text, None))?;

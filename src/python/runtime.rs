@@ -5,7 +5,7 @@ use crate::convert::{to_own_value, to_python, to_value};
 use crate::errors::to_runtime;
 use crate::native::{self, Expression};
 use crate::{enter, inline, metadata, pylibs, store};
-use hz_data::{ClassEvent, DataStore, LibFunctions, Runtime, RuntimeError, Value};
+use hz_data::{ClassEvent, DataStore, Depends, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexSet;
 use rustpython_vm::builtins::{PyDict, PyStr, PyTuple};
@@ -230,7 +230,7 @@ impl Runtime for PythonRuntime {
         inline::eval(store, expr, var).map(|(value, _)| value)
     }
 
-    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, bool), RuntimeError> {
+    fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> Result<(Value, Depends), RuntimeError> {
         inline::eval(store, expr, var)
     }
 

@@ -49,3 +49,32 @@ pub fn normpath(path: &str) -> String {
     let path = format!("{root}{}", parts.join("/"));
     if path.is_empty() { ".".into() } else { path }
 }
+
+/// `os.path.relpath` of two absolute paths.
+pub fn relpath(path: &str, start: &str) -> String {
+    let (path, start) = (normpath(path), normpath(start));
+    let parts = |path: &'_ str| -> Vec<String> { path.split('/').filter(|part| !part.is_empty()).map(str::to_string).collect() };
+    let (to, from) = (parts(&path), parts(&start));
+    let common = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..", from.len() - common);
+    let found = up.chain(to[common..].iter().map(String::as_str)).collect::<Vec<_>>().join("/");
+    if found.is_empty() { ".".into() } else { found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_one_place_to_another() {
+        for (path, start, found) in [
+            ("/usr/bin", "/usr/", "bin"),
+            ("/usr", "/usr/lib/x/..", ".."),
+            ("//a/./b", "/a/b/", "."),
+            ("/", "/a/b", "../.."),
+            ("/ab", "/a", "../ab"),
+        ] {
+            assert_eq!(relpath(path, start), found, "{path} from {start}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Functions of Python and of `bb` that are done natively when natively run code calls them: known by the
 //! object, so that whoever replaces one is asked.
 
-use hz_versions::paths::{basename, dirname, join, normpath};
+use hz_versions::paths::{basename, dirname, join, normpath, relpath};
 use super::value::{Shared, Val};
 use crate::errors::from_data;
 use crate::utils::{contains_all, contains_any, filter_words, to_boolean};
@@ -28,6 +28,7 @@ pub enum Known {
     DirName,
     NormPath,
     Join,
+    RelPath,
     Exists,
     IsFile,
     IsDir,
@@ -38,13 +39,14 @@ pub enum Known {
     Contains,
     ContainsAny,
     Filter,
+    FilterString,
     ToBoolean,
     InheritsClass,
     VarsFromFile,
 }
 
 /// Module, name, and what it is.
-const NAMES: [(&str, &str, Known); 28] = [
+const NAMES: [(&str, &str, Known); 30] = [
     ("builtins", "len", Known::Len),
     ("builtins", "str", Known::Str),
     ("builtins", "int", Known::Int),
@@ -60,6 +62,7 @@ const NAMES: [(&str, &str, Known); 28] = [
     ("posixpath", "dirname", Known::DirName),
     ("posixpath", "normpath", Known::NormPath),
     ("posixpath", "join", Known::Join),
+    ("posixpath", "relpath", Known::RelPath),
     ("genericpath", "exists", Known::Exists),
     ("genericpath", "isfile", Known::IsFile),
     ("genericpath", "isdir", Known::IsDir),
@@ -70,6 +73,7 @@ const NAMES: [(&str, &str, Known); 28] = [
     ("_hz_utils", "contains", Known::Contains),
     ("_hz_utils", "contains_any", Known::ContainsAny),
     ("_hz_utils", "filter", Known::Filter),
+    ("_hz_utils", "filter_string", Known::FilterString),
     ("_hz_utils", "to_boolean", Known::ToBoolean),
     ("bb.data", "inherits_class", Known::InheritsClass),
     ("bb.parse", "vars_from_file", Known::VarsFromFile),
@@ -227,6 +231,10 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
             let joined = rest.iter().try_fold(first.to_string(), |path, part| part.as_str().map(|part| join(&path, part)));
             joined.map(|path| Val::Str(path.into()))
         }
+        // Others are taken from where the process stands.
+        (Known::RelPath, [Val::Str(path), Val::Str(start)]) if path.starts_with('/') && start.starts_with('/') => {
+            Some(Val::Str(relpath(path, start).into()))
+        }
         (Known::Exists, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).exists())),
         (Known::IsFile, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).is_file())),
         (Known::IsDir, [Val::Str(path)]) => Some(Val::Bool(std::path::Path::new(&**path).is_dir())),
@@ -258,6 +266,8 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
             let Value::Str(have) = value else { return Ok(None) };
             with_words(check, |words| Val::Str(filter_words(&have, words).into()))
         }
+        (Known::FilterString, [Val::None, _]) => Some(Val::text("")),
+        (Known::FilterString, [Val::Str(have), check]) => with_words(check, |words| Val::Str(filter_words(have, words).into())),
         (Known::ToBoolean, [value, rest @ ..]) if rest.len() < 2 => {
             if !value.is_true(vm)? {
                 return Ok(Some(rest.first().cloned().unwrap_or(Val::None)));

@@ -17,6 +17,7 @@ mod run;
 mod text;
 mod value;
 
+use hz_data::Depends;
 use compile::{Compiler, Lines, Name};
 use function::Func;
 use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyFunction};
@@ -47,8 +48,8 @@ impl Expression {
     /// Evaluates with the parameter bound to a value. None: a name is neither a global one nor, with `builtins`,
     /// one of Python's (in metadata it is a variable of the store then), or the globals are others by now.
     ///
-    /// And whether the value depends on nothing but what was read of the store the parameter is.
-    pub fn eval(&self, vm: &VirtualMachine, value: Val, globals: &PyDictRef, builtins: bool) -> PyResult<Option<(Val, bool)>> {
+    /// And what the value depends on; the store is the one that the parameter is.
+    pub fn eval(&self, vm: &VirtualMachine, value: Val, globals: &PyDictRef, builtins: bool) -> PyResult<Option<(Val, Depends)>> {
         if !self.func.globals.is(globals) {
             return Ok(None);
         }

@@ -112,7 +112,10 @@ impl Run<'_> {
             match function::native(&object, vm) {
                 // Otherwise the VM says what is wrong.
                 Ok(native) if Self::fits(&native, args.len(), &named) => {
-                    if !native.func.library || native.defaults.iter().any(|value| matches!(value, Val::Object(_))) {
+                    if !native.func.library {
+                        self.called();
+                    }
+                    if native.defaults.iter().any(|value| matches!(value, Val::Object(_))) {
                         self.asked();
                     }
                     let args = self.bound(&native.func, &native.defaults, args, named)?;

@@ -154,8 +154,8 @@ impl Run<'_> {
 
     pub(super) fn index(&self, object: &Val, index: &Val) -> PyResult<Val> {
         match (object, index) {
-            (Val::Str(text), Val::Int(at)) => {
-                if let Some(found) = text::char_at(text, *at) {
+            (Val::Str(text), Val::Int(_) | Val::Bool(_)) => {
+                if let Some(found) = index.number().and_then(|at| text::char_at(text, at)) {
                     return Ok(Val::Str(found));
                 }
             }
@@ -164,8 +164,9 @@ impl Run<'_> {
                     return Ok(found);
                 }
             }
-            (object, Val::Int(at)) => {
-                if let Some(Some(found)) = object.items(|items| text::position(*at, items.len()).map(|at| items[at].clone())) {
+            (object, Val::Int(_) | Val::Bool(_)) => {
+                let found = index.number().and_then(|at| object.items(|items| text::position(at, items.len()).map(|at| items[at].clone())));
+                if let Some(Some(found)) = found {
                     return Ok(found);
                 }
             }
@@ -192,6 +193,17 @@ impl Run<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        if let [Val::None, Val::None, Val::Int(-1)] = ends {
+            let turned = match object {
+                Val::Str(text) => Some(Val::Str(text.chars().rev().collect::<String>().into())),
+                Val::Tuple(items) => Some(Val::tuple(items.iter().rev().cloned().collect())),
+                Val::List(list) => list.read(|items| Val::list(items.iter().rev().cloned().collect())),
+                _ => None,
+            };
+            if let Some(turned) = turned {
+                return Ok(turned);
             }
         }
         self.asked();

@@ -19,7 +19,7 @@ use crate::native::text::{self, Method};
 use crate::native::value::{Shared, Val};
 use crate::errors::from_data;
 use crate::vm::waiting;
-use hz_data::{DataStore, Read, SetInfo};
+use hz_data::{DataStore, Depends, Read, SetInfo};
 use hz_diagnostics::Str;
 use indexmap::{IndexMap, IndexSet};
 use ruff_python_ast::{CmpOp, Operator};
@@ -54,8 +54,8 @@ pub struct Run<'v> {
     vm: &'v VirtualMachine,
     /// The store of an expression, reads of which are seen by who evaluates it.
     store: Option<usize>,
-    /// So far nothing but that store was asked.
-    pure: Cell<bool>,
+    /// What was asked so far, besides that store.
+    depends: Cell<Depends>,
 }
 
 impl<'a> Frame<'a> {
@@ -81,24 +81,28 @@ impl<'a> Frame<'a> {
 
 /// Calls a native function.
 pub fn call(vm: &VirtualMachine, native: &Native, args: Vec<Val>) -> PyResult<Val> {
-    let run = Run { vm, store: None, pure: Cell::new(false) };
+    let run = Run { vm, store: None, depends: Cell::new(Depends::Anything) };
     let args = run.bound(&native.func, &native.defaults, args, Vec::new())?;
     run.run(&native.func, args, None)
 }
 
-/// Evaluates with the value of the one parameter. And whether the result depends on nothing but what was read of
-/// the store that is.
-pub fn evaluate(vm: &VirtualMachine, func: &Func, value: Val) -> PyResult<(Val, bool)> {
+/// Evaluates with the value of the one parameter. And what the result depends on; the store is the one that parameter is.
+pub fn evaluate(vm: &VirtualMachine, func: &Func, value: Val) -> PyResult<(Val, Depends)> {
     let store = if let Val::Store(store) = &value { Some(store.id()) } else { None };
-    let run = Run { vm, store, pure: Cell::new(true) };
+    let run = Run { vm, store, depends: Cell::new(Depends::Store) };
     let found = run.run(func, vec![value], None)?;
-    Ok((found, run.pure.get()))
+    Ok((found, run.depends.get()))
 }
 
 impl<'v> Run<'v> {
     /// The VM is asked for something that may depend on anything, or change it.
     fn asked(&self) {
-        self.pure.set(false);
+        self.depends.set(Depends::Anything);
+    }
+
+    /// A function of the metadata is called.
+    fn called(&self) {
+        self.depends.set(self.depends.get().max(Depends::Definitions));
     }
 
     fn run(&self, func: &Func, mut args: Vec<Val>, outer: Option<&Frame<'_>>) -> PyResult<Val> {

@@ -81,13 +81,11 @@ impl Run<'_> {
                 }
             }
             Statement::Import { module, bound, target } => {
-                self.asked();
                 crate::runtime::module(self.vm, module)?;
                 let found = crate::runtime::module(self.vm, bound)?;
-                self.assign(target, Val::from_object(found, self.vm), frame)?;
+                self.assign(target, self.fixed(found), frame)?;
             }
             Statement::ImportFrom(module, names) => {
-                self.asked();
                 let found = crate::runtime::module(self.vm, module)?;
                 for (name, target) in names {
                     let value = match self.vm.get_attribute_opt(&found, *name)? {
@@ -106,7 +104,7 @@ impl Run<'_> {
                             })?
                         }
                     };
-                    self.assign(target, Val::from_object(value, self.vm), frame)?;
+                    self.assign(target, self.fixed(value), frame)?;
                 }
             }
             Statement::Raise(exception, cause) => {
