@@ -1,7 +1,8 @@
 //! Expanded values that are kept, and how long they count.
 //!
 //! The reference forgets all of them at each write. Here an entry knows what was read for it, as a set
-//! of bits, one of which every name has; a write makes old only what read a name of that bit. An entry
+//! of bits, one of which every name has; a write makes old only what read a name of that bit. In the same way it knows
+//! which words of OVERRIDES decided about it: other overrides make old only what asked for one of those that came or went. An entry
 //! whose making was not seen through (Python ran) has all bits, and is forgotten at the next write
 //! as there. Copies of a store begin with what their original knew.
 
@@ -20,11 +21,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const WORDS: usize = 8;
 const BITS: usize = WORDS * 64;
 
-/// A set of the names something was made from. Several names share a bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reads([u64; WORDS]);
+const OVERRIDE_WORDS: usize = 2;
+const OVERRIDE_BITS: usize = OVERRIDE_WORDS * 64;
 
-/// Stands for the list of active overrides.
+/// A set of the names something was made from, and of the overrides that were asked for. Several share a bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reads([u64; WORDS], [u64; OVERRIDE_WORDS]);
+
+/// Somebody asked which overrides are active.
 const OVERRIDES: usize = 0;
 /// Stands for the functions of the metadata.
 const DEFINITIONS: usize = 1;
@@ -35,25 +39,44 @@ fn bit(hash: u64) -> usize {
     (hash ^ (hash >> 32)) as usize % (BITS - 2) + 2
 }
 
+/// The bit of one of the overrides.
+#[inline]
+fn override_bit(word: &str) -> usize {
+    (hash_name(word) >> 7) as usize % OVERRIDE_BITS
+}
+
+fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(index, word)| {
+        std::iter::successors((*word != 0).then_some(*word), |word| {
+            let rest = word & (word - 1);
+            (rest != 0).then_some(rest)
+        })
+        .map(move |word| index * 64 + word.trailing_zeros() as usize)
+    })
+}
+
 impl Reads {
-    pub const NONE: Reads = Reads([0; WORDS]);
+    pub const NONE: Reads = Reads([0; WORDS], [0; OVERRIDE_WORDS]);
     /// More than can be told: every write counts.
-    pub const ALL: Reads = Reads([u64::MAX; WORDS]);
+    pub const ALL: Reads = Reads([u64::MAX; WORDS], [u64::MAX; OVERRIDE_WORDS]);
 
     #[inline]
     pub fn add_name(&mut self, hash: u64) {
         let bit = bit(hash);
         self.0[bit / 64] |= 1 << (bit % 64);
     }
-    #[inline]
-    pub fn add_overrides(&mut self) {
+    /// It was asked which of these are active: overrides, or several joined by colons.
+    pub fn add_overrides<'a>(&mut self, asked: impl Iterator<Item = &'a str>) {
         self.0[OVERRIDES / 64] |= 1 << (OVERRIDES % 64);
+        for word in asked.flat_map(|overrides| overrides.split(':')) {
+            let bit = override_bit(word);
+            self.1[bit / 64] |= 1 << (bit % 64);
+        }
     }
     #[inline]
     pub fn add(&mut self, other: &Reads) {
-        for (word, more) in self.0.iter_mut().zip(other.0) {
-            *word |= more;
-        }
+        let more = other.0.iter().chain(&other.1);
+        self.0.iter_mut().chain(&mut self.1).zip(more).for_each(|(word, more)| *word |= more);
     }
     pub fn add_definitions(&mut self) {
         self.0[DEFINITIONS / 64] |= 1 << (DEFINITIONS % 64);
@@ -69,15 +92,6 @@ impl Reads {
     pub fn has_name(&self, hash: u64) -> bool {
         let bit = bit(hash);
         self.0[bit / 64] & (1 << (bit % 64)) != 0
-    }
-    fn bits(&self) -> impl Iterator<Item = usize> {
-        self.0.into_iter().enumerate().flat_map(|(index, word)| {
-            std::iter::successors((word != 0).then_some(word), |word| {
-                let rest = word & (word - 1);
-                (rest != 0).then_some(rest)
-            })
-            .map(move |word| index * 64 + word.trailing_zeros() as usize)
-        })
     }
 }
 
@@ -143,11 +157,14 @@ pub(crate) struct Cache {
     generation: u64,
     /// Per bit the last write.
     written: Box<[u64; BITS]>,
+    /// Per bit of overrides when one of them last came or went.
+    overridden: Box<[u64; OVERRIDE_BITS]>,
     /// Are the active overrides known? Until then nothing counts that depends on them.
     pub overrides_known: bool,
-    /// Set while the active overrides are being found out, for the first time: what depends on them counts
-    /// only meanwhile, and is kept here.
-    settling: Option<Entries>,
+    /// The active overrides are being found out, for the first time.
+    settling: bool,
+    /// What was made while they were and depends on them. None was active, so it counts when they are found out again.
+    settled: Arc<Entries>,
 }
 
 impl Default for Cache {
@@ -158,8 +175,10 @@ impl Default for Cache {
             hits: RefCell::default(),
             generation: 1,
             written: Box::new([0; BITS]),
+            overridden: Box::new([0; OVERRIDE_BITS]),
             overrides_known: false,
-            settling: None,
+            settling: false,
+            settled: Arc::default(),
         }
     }
 }
@@ -167,7 +186,7 @@ impl Default for Cache {
 impl Cache {
     /// The active overrides are being found out from here on (true), or no longer.
     pub fn set_settling(&mut self, on: bool) {
-        self.settling = on.then(Entries::default);
+        self.settling = on;
     }
 
     #[inline]
@@ -187,10 +206,13 @@ impl Cache {
         self.touch(hash_name(name));
     }
 
-    /// Other overrides are active than before.
-    pub fn touch_overrides(&mut self) {
+    /// These overrides came or went since the last time; None: more changed than that.
+    pub fn touch_overrides(&mut self, changed: Option<&[&str]>) {
         self.next_generation();
-        self.written[OVERRIDES] = self.generation;
+        match changed {
+            Some(words) => words.iter().for_each(|word| self.overridden[override_bit(word)] = self.generation),
+            None => self.overridden.fill(self.generation),
+        }
     }
 
     /// Every expansion made so far may be out of date.
@@ -198,6 +220,7 @@ impl Cache {
         self.next_generation();
         self.own.clear();
         self.inherited = Arc::default();
+        self.settled = Arc::default();
     }
 
     /// Changes with every write.
@@ -207,17 +230,22 @@ impl Cache {
 
     #[inline]
     fn blocked(&self, entry: &Cached) -> bool {
-        if !entry.reads.of_overrides() || (self.overrides_known && self.settling.is_none()) {
+        if !entry.reads.of_overrides() || (self.overrides_known && !self.settling) {
             return false;
         }
         // Made since the last write without asking for the active overrides, or they would be known.
-        let untold = self.settling.is_none() && entry.reads == Reads::ALL && entry.generation == self.generation;
+        let untold = !self.settling && entry.reads == Reads::ALL && entry.generation == self.generation;
         !untold
     }
 
     fn is_fresh(&self, entry: &Cached, since: u64) -> bool {
+        self.is_unwritten(entry, since) && set_bits(&entry.reads.1).all(|bit| self.overridden[bit] <= since)
+    }
+
+    /// As [`Self::is_fresh`], whatever the active overrides are.
+    fn is_unwritten(&self, entry: &Cached, since: u64) -> bool {
         entry.reads != Reads::ALL
-            && entry.reads.bits().all(|bit| self.written[bit] <= since)
+            && set_bits(&entry.reads.0).all(|bit| self.written[bit] <= since)
             && (!entry.reads.of_definitions() || entry.definitions == definitions())
     }
 
@@ -229,9 +257,10 @@ impl Cache {
 
     #[inline]
     fn find(&self, hash: u64, name: &str) -> Option<&Cached> {
-        if let Some(entry) = self.settling.as_ref().and_then(|kept| kept.get(&hash))
+        if self.settling
+            && let Some(entry) = self.settled.get(&hash)
             && &*entry.name == name
-            && (entry.generation == self.generation || self.is_fresh(entry, entry.generation))
+            && (entry.generation == self.generation || self.is_unwritten(entry, entry.generation))
         {
             return Some(entry);
         }
@@ -258,10 +287,11 @@ impl Cache {
     pub fn put(&mut self, hash: u64, name: Str, value: Option<Value>, full: Option<Arc<Expansion>>, (reads, origins): (Reads, Origins)) {
         let used = AtomicU64::new(self.generation);
         let entry = Cached { generation: self.generation, definitions: definitions(), used, name, value, full, reads, origins };
-        match &mut self.settling {
-            Some(kept) if reads.of_overrides() => kept.insert(hash, entry),
-            _ => self.own.insert(hash, entry),
-        };
+        if self.settling && reads.of_overrides() {
+            Arc::make_mut(&mut self.settled).insert(hash, entry);
+        } else {
+            self.own.insert(hash, entry);
+        }
     }
 
     /// Values stay, what their making touched goes.
@@ -283,6 +313,7 @@ impl Cache {
     }
 
     fn settle_until_next_write(&mut self, which: impl Fn(&Reads) -> bool) {
+        self.settled = Arc::default();
         let hits: FxHashSet<u64> = std::mem::take(self.hits.get_mut()).into_iter().collect();
         let generation = self.generation;
         let inherited = self.inherited.clone();
@@ -319,8 +350,11 @@ impl Cache {
                     self.own.insert(key, entry);
                 }
             }
+            let settled = self.settled.iter().filter(|(_, entry)| self.is_unwritten(entry, entry.generation));
+            self.settled = Arc::new(settled.map(|(key, entry)| (*key, entry.clone())).collect());
             self.inherited = Arc::new(all);
             self.written.fill(0);
+            self.overridden.fill(0);
         }
         Cache {
             own: Entries::default(),
@@ -328,8 +362,10 @@ impl Cache {
             hits: RefCell::default(),
             generation: self.generation,
             written: self.written.clone(),
+            overridden: self.overridden.clone(),
             overrides_known: false,
-            settling: None,
+            settling: false,
+            settled: self.settled.clone(),
         }
     }
 }
@@ -360,16 +396,43 @@ mod tests {
         cache.touch_name("B");
         assert!(!known(&cache, "A") && known(&cache, "C") && !known(&cache, "P"));
         let mut over = reads(&["O"]);
-        over.add_overrides();
+        over.add_overrides(["one:two"].into_iter());
         put(&mut cache, "O", over);
         assert!(known(&cache, "O"));
         cache.overrides_known = false;
         assert!(!known(&cache, "O"));
         cache.overrides_known = true;
-        cache.touch_overrides();
+        cache.touch_overrides(Some(&["three", "four"]));
+        assert!(known(&cache, "O"), "asks for other ones");
+        cache.touch_overrides(Some(&["three", "two"]));
+        assert!(!known(&cache, "O") && known(&cache, "C"));
+        put(&mut cache, "O", over);
+        cache.touch_overrides(None);
         assert!(!known(&cache, "O") && known(&cache, "C"));
         cache.forget();
         assert!(!known(&cache, "C"));
+    }
+
+    #[test]
+    fn what_was_made_while_overrides_were_found_out_counts_the_next_time() {
+        let mut cache = Cache::default();
+        let mut over = reads(&["O"]);
+        over.add_overrides(["one"].into_iter());
+        cache.overrides_known = true;
+        cache.set_settling(true);
+        put(&mut cache, "O", over);
+        assert!(known(&cache, "O"));
+        cache.set_settling(false);
+        assert!(!known(&cache, "O"), "with none of them active it may be another");
+        cache.touch_overrides(Some(&["one"]));
+        let mut copy = cache.for_copy();
+        for cache in [&mut cache, &mut copy] {
+            cache.overrides_known = true;
+            cache.set_settling(true);
+            assert!(known(cache, "O"));
+            cache.touch_name("O");
+            assert!(!known(cache, "O"));
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use depth::{Level, TOO_DEEP};
 pub use error::{DataError, Result, type_name};
 pub use expand::Refs;
 
-pub use runtime::{ClassEvent, Depends, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError, note_definition, without_python};
+pub use runtime::{ClassEvent, Depends, Frame, LibFunction, LibFunctions, PythonError, Runtime, RuntimeError, definitions, note_definition, without_python};
 pub use history::is_anything_tracked;
 pub use keys::Fingerprint;
 pub use snapshot::{SavedOperation, SavedVariable, Snapshot};

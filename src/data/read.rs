@@ -137,7 +137,7 @@ impl<'a> Ctx<'a> {
         };
         let Some(var) = found else { return Ok(Raw::default()) };
         if var.variants.is_some() || var.operations.iter().flatten().flat_map(|list| list.iter()).any(|op| op.condition.is_some()) {
-            self.st.borrow().note_overrides();
+            self.st.borrow().note_overrides(&var);
         }
         let mut raw = Raw::default();
         if !read.parsing
@@ -373,8 +373,12 @@ impl<'a> Ctx<'a> {
                 st.cache.set_settling(false);
                 if round > 0 {
                     st.cache.forget();
-                } else if st.last_overrides.as_ref().is_none_or(|last| last.list != overrides.list) {
-                    st.cache.touch_overrides();
+                } else {
+                    match st.last_overrides.clone() {
+                        None => st.cache.touch_overrides(None),
+                        Some(last) if last.list != overrides.list => st.cache.touch_overrides(last.changes(&overrides).as_deref()),
+                        Some(_) => {}
+                    }
                 }
                 st.last_overrides = Some(overrides.clone());
             }

@@ -131,7 +131,7 @@ pub fn note_definition() {
 }
 
 /// Changes when a function of the metadata does.
-pub(crate) fn definitions() -> u64 {
+pub fn definitions() -> u64 {
     DEFINED.load(Relaxed)
 }
 

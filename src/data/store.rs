@@ -126,6 +126,13 @@ impl Overrides {
         }
         Overrides { list, position }
     }
+    /// Those that are in one of both only; None if the others are in another order.
+    pub fn changes<'a>(&'a self, new: &'a Overrides) -> Option<Vec<&'a str>> {
+        let common = |list: &'a Overrides, other: &'a Overrides| list.list.iter().filter(|word| other.position.contains_key(*word));
+        let only = |list: &'a Overrides, other: &'a Overrides| list.list.iter().filter(|word| !other.position.contains_key(*word));
+        let same = common(self, new).eq(common(new, self));
+        same.then(|| only(self, new).chain(only(new, self)).map(|word| &**word).collect())
+    }
     /// One override or several joined by colons: are all of them active?
     pub fn all_active(&self, overrides: &str) -> bool {
         self.position.contains_key(overrides)
@@ -240,10 +247,12 @@ impl State {
         self.reads.set(reads);
     }
 
-    /// The expansion going on depends on which overrides are active.
-    pub fn note_overrides(&self) {
+    /// The expansion going on depends on which overrides are active, of those that a variable names.
+    pub fn note_overrides(&self, var: &Var) {
+        let variants = var.variants.iter().flat_map(|variants| variants.iter()).map(|(_, overrides)| &**overrides);
+        let operations = var.operations.iter().flatten().flat_map(|list| list.iter());
         let mut reads = self.reads.get();
-        reads.add_overrides();
+        reads.add_overrides(variants.chain(operations.filter_map(|operation| operation.condition.as_deref())));
         self.reads.set(reads);
     }
 

@@ -175,6 +175,23 @@ pub fn emit(event: Event) {
     }
 }
 
+/// Runs `work`; gives the events that it emitted, which nobody has seen.
+pub fn captured<R>(work: impl FnOnce() -> R) -> (R, Vec<Event>) {
+    struct Waiting(std::sync::Arc<Mutex<Vec<Event>>>);
+    impl Sink for Waiting {
+        fn emit(&mut self, event: Event) {
+            self.0.lock().unwrap_or_else(|e| e.into_inner()).push(event);
+        }
+    }
+    let events = std::sync::Arc::default();
+    let swap = |sink| std::mem::replace(&mut *SINK.lock().unwrap_or_else(|e| e.into_inner()), sink);
+    let before = swap(Some(Box::new(Waiting(std::sync::Arc::clone(&events)))));
+    let result = work();
+    drop(swap(before));
+    let events = std::mem::take(&mut *events.lock().unwrap_or_else(|e| e.into_inner()));
+    (result, events)
+}
+
 static LOG_TAP: Mutex<Option<fn(&LogRecord)>> = Mutex::new(None);
 
 /// Sets (or with None takes away) a function that sees every record of `log` before it is emitted:

@@ -1,7 +1,7 @@
 //! Layers as collections: BBFILE_COLLECTIONS with their patterns, priorities and dependencies.
 
 use crate::error::{Error, Result, fatal, level, log};
-use crate::glob::fnmatch;
+use hz_versions::glob::fnmatch;
 use fancy_regex::Regex;
 use hz_data::DataStore;
 use hz_diagnostics::Str;

@@ -2,7 +2,7 @@
 
 use crate::collections::Collection;
 use crate::error::{Result, level};
-use crate::glob::glob;
+use hz_versions::glob::glob;
 use crate::origins;
 use crate::paths::{absolute, cwd};
 use fancy_regex::Regex;

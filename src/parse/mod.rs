@@ -13,7 +13,6 @@ mod eval;
 mod facts;
 mod files;
 mod fragments;
-mod glob;
 mod handle;
 mod include;
 mod inherit;
@@ -30,7 +29,7 @@ pub use environment::{approved_variables, clean_environment, exported_variables,
 pub use error::{Error, Result};
 pub use facts::{recipe_info, recipe_infos, to_boolean};
 pub use files::{Collected, FileCollector};
-pub use glob::{fnmatch, glob};
+pub use hz_versions::glob::{fnmatch, glob};
 pub use handle::{handle_append, handle_included};
 pub use include::include;
 pub use inherit::{inherit, inherit_defer};

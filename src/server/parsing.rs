@@ -122,41 +122,144 @@ pub fn tell_cache(config: &Configuration) -> Result<()> {
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)
 }
 
-/// Parses everything. `stop` is asked now and then; true ends it with [`Error::Handled`], and so does
-/// a configuration without BBFILES, unless `nowhere_is_fine`.
-pub fn parse_all(config: &Configuration, collections: &[Collection], nowhere_is_fine: bool, stop: &dyn Fn() -> bool) -> Result<Parsed> {
-    let data = config.data();
-    let mut collectors = IndexMap::new();
-    let mut files = IndexMap::new();
-    let mut jobs = Vec::new();
-    let mut masked = 0;
+/// The recipe files there are.
+struct Files {
+    collectors: IndexMap<Str, FileCollector>,
+    files: IndexMap<Str, Vec<String>>,
+    jobs: Vec<Job>,
+    masked: usize,
+}
+
+/// Finds the recipe files. A configuration without BBFILES ends it, unless `nowhere_is_fine`.
+fn find_files(config: &Configuration, collections: &[Collection], nowhere_is_fine: bool) -> Result<Files> {
+    let mut all = Files { collectors: IndexMap::new(), files: IndexMap::new(), jobs: Vec::new(), masked: 0 };
     for (mc, store) in &config.mcdata {
         let mut collector = FileCollector::new(collections, mc);
         let found = collector.collect(store)?;
         if found.nowhere && !nowhere_is_fine {
             return Err(Error::Handled);
         }
-        masked += found.masked;
+        all.masked += found.masked;
         for file in &found.files {
             let layer = collector.collection(file).map(|c| c.name.clone());
-            jobs.push(Job { mc: mc.clone(), file: file.clone(), appends: collector.appends_of(file), layer });
+            all.jobs.push(Job { mc: mc.clone(), file: file.clone(), appends: collector.appends_of(file), layer });
         }
-        files.insert(mc.clone(), found.files);
-        collectors.insert(mc.clone(), collector);
+        all.files.insert(mc.clone(), found.files);
+        all.collectors.insert(mc.clone(), collector);
     }
+    Ok(all)
+}
 
-    let dir = cache_dir(data)?;
-    let mut cache = RecipeCache::open(&dir.join("hitzeleiter-recipes"), base(config)?);
-    let known = cache.len();
-    fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
-    let mut results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends, j.layer.as_deref())).collect();
-    fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
+/// The recipes that the cache knows of those files, and which are left to parse.
+struct Known {
+    cache: RecipeCache,
+    results: Vec<Option<Vec<Recipe>>>,
+    todo: Vec<usize>,
+}
 
+fn look_up(mut cache: RecipeCache, jobs: &[Job]) -> Known {
+    let results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends, j.layer.as_deref())).collect();
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
     let todo = large_first(todo, |n| std::fs::metadata(&jobs[n].file).map_or(0, |found| found.len()));
+    Known { cache, results, todo }
+}
+
+fn open_cache(config: &Configuration) -> Result<RecipeCache> {
+    Ok(RecipeCache::open(&cache_dir(config.data())?.join("hitzeleiter-recipes"), base(config)?))
+}
+
+/// What recipes see of the process that parsers are forked from, as far as the metadata's own code could change it
+/// meanwhile.
+#[derive(PartialEq)]
+struct Ground {
+    stores: Vec<u64>,
+    definitions: u64,
+    environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    place: Option<PathBuf>,
+}
+
+impl Ground {
+    fn of(config: &Configuration) -> Result<Ground> {
+        let stores = config.mcdata.values().map(|store| {
+            // Finding them out is no change.
+            store.overrides()?;
+            Ok(store.generation())
+        });
+        Ok(Ground {
+            stores: stores.collect::<Result<_>>()?,
+            definitions: hz_data::definitions(),
+            environment: std::env::vars_os().collect(),
+            place: std::env::current_dir().ok(),
+        })
+    }
+}
+
+/// Recipes that are being parsed while the metadata still looks at the configuration: its checks run commands and wait
+/// for them, and nearly always let everything pass.
+pub struct Begun {
+    files: Files,
+    known: Known,
+    /// None: there is too little to parse.
+    farm: Option<Farm>,
+    /// What is told of this once the checks are done.
+    events: Vec<Event>,
+    ground: Ground,
+}
+
+impl Begun {
+    /// None: something is wrong, which will be told in its time.
+    pub fn begin(config: &Configuration, collections: &[Collection]) -> Option<Begun> {
+        let (begun, events) = hz_events::captured(|| -> Result<Begun> {
+            let files = find_files(config, collections, false)?;
+            let known = look_up(open_cache(config)?, &files.jobs);
+            let many = known.todo.len() > MANY;
+            let farm = many.then(|| start_parsers(config, &files.jobs, &known.todo)).transpose()?;
+            // Parsers may have needed more to be found out than is known now: what counts is the same.
+            let ground = Ground::of(config)?;
+            Ok(Begun { files, known, farm, events: Vec::new(), ground })
+        });
+        Some(Begun { events, ..begun.ok()? })
+    }
+}
+
+/// Parses everything. `stop` is asked now and then; true ends it with [`Error::Handled`], and so does
+/// a configuration without BBFILES, unless `nowhere_is_fine`. What was begun counts as long as nothing changed that it
+/// was begun with.
+pub fn parse_all(
+    config: &Configuration, collections: &[Collection], nowhere_is_fine: bool, begun: Option<Begun>, stop: &dyn Fn() -> bool,
+) -> Result<Parsed> {
+    let data = config.data();
+    let begun = match begun {
+        Some(begun) if begun.ground == Ground::of(config)? => Some(begun),
+        _ => None,
+    };
+    let (files, found, farm) = match begun {
+        Some(Begun { files, known, farm, events, ground }) => {
+            events.into_iter().for_each(hz_events::emit);
+            (files, Some(known), farm.map(|farm| (farm, ground)))
+        }
+        None => (find_files(config, collections, nowhere_is_fine)?, None, None),
+    };
+    let Files { collectors, files, jobs, masked } = files;
+    let (mut cache, found) = match found {
+        Some(Known { cache, results, todo }) => (cache, Some((results, todo))),
+        None => (open_cache(config)?, None),
+    };
+    let known = cache.len();
+    fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
+    let (mut results, todo) = match found {
+        Some(found) => found,
+        None => {
+            let found = look_up(cache, &jobs);
+            cache = found.cache;
+            (found.results, found.todo)
+        }
+    };
+    fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
+
     let cached = jobs.len() - todo.len();
     if !todo.is_empty() {
-        let outcome = run_parsers(config, &jobs, &todo, &mut cache, &mut results, stop);
+        let outcome = run_parsers(config, &jobs, &todo, &mut cache, &mut results, farm, stop);
         let code_cache = code_cache(data)?;
         if let Err(e) = hz_codeparser::save_cache(&code_cache) {
             log(level::DEBUG, "CodeParser", format!("cannot write {}: {e}", code_cache.display()));
@@ -224,13 +327,9 @@ fn large_first(todo: Vec<usize>, size: impl Fn(usize) -> u64) -> Vec<usize> {
 /// So many recipes use most of the layers' Python libraries: they are run once, for all parsers.
 const MANY: usize = 50;
 
-/// Runs the parsers over `todo`; gives the number of recipes that failed.
-fn run_parsers(
-    config: &Configuration, jobs: &[Job], todo: &[usize], cache: &mut RecipeCache,
-    results: &mut [Option<Vec<Recipe>>], stop: &dyn Fn() -> bool,
-) -> Result<usize> {
+/// Forks parsers for `todo`.
+fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result<Farm> {
     let data = config.data();
-    fire(data, "bb.event.ParseStarted", |vm| Ok(vec![number(vm, todo.len())])).map_err(python_error)?;
     let threads = data.get_or_empty("BB_NUMBER_PARSE_THREADS")?;
     let workers = match threads.trim().parse::<usize>() {
         Ok(n) if n > 0 => n,
@@ -280,7 +379,23 @@ fn run_parsers(
         }
         bytes
     };
-    let mut farm = Farm::start(workers, todo.len(), fork, make, work, rest).map_err(|e| Error::Other(e.to_string()))?;
+    Farm::start(workers, todo.len(), fork, make, work, rest).map_err(|e| Error::Other(e.to_string()))
+}
+
+/// Runs the parsers over `todo`, those of `begun` if nothing changed since; gives the number of recipes that failed.
+fn run_parsers(
+    config: &Configuration, jobs: &[Job], todo: &[usize], cache: &mut RecipeCache,
+    results: &mut [Option<Vec<Recipe>>], begun: Option<(Farm, Ground)>, stop: &dyn Fn() -> bool,
+) -> Result<usize> {
+    fire(config.data(), "bb.event.ParseStarted", |vm| Ok(vec![number(vm, todo.len())])).map_err(python_error)?;
+    let begun = match begun {
+        Some((farm, ground)) if ground == Ground::of(config)? => Some(farm),
+        _ => None,
+    };
+    let mut farm = match begun {
+        Some(farm) => farm,
+        None => start_parsers(config, jobs, todo)?,
+    };
     let (mut failed, mut done) = (0, 0);
     let chunk = (todo.len() / 100).max(1);
     while let Some(messages) = {

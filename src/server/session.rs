@@ -3,7 +3,7 @@
 
 use crate::bridge::{call, fire, number, python, tell, text, texts};
 use crate::lock::{BuildLock, holder};
-use crate::parsing::{Parsed, parse_all, python_error, tell_failure};
+use crate::parsing::{Begun, Parsed, parse_all, python_error, tell_failure};
 use crate::{Request, Selection, Verb, buildfile, commands, environment, graphs, hashserv, profile, signals};
 use hz_data::{DataStore, Origin, SetInfo, Value};
 use hz_events::{Event, Sink, level, log};
@@ -60,6 +60,10 @@ impl Terminal {
             rest.iter().for_each(|event| knotty.event(event));
         }
         before
+    }
+    /// Do events wait for a program?
+    fn holds(&self) -> bool {
+        locked(&self.held).is_some()
     }
     /// Events wait until the configuration is read: how they are shown depends on whether it can be used.
     fn hold_early(&self) {
@@ -576,12 +580,14 @@ impl Session {
         .map_err(python_error)?;
         self.renice()?;
         let collections = hz_parse::handle_collections(self.data())?;
+        // Programs see events one by one, and between them do what they like.
+        let begun = if self.terminal.holds() { None } else { Begun::begin(&self.config, &collections) };
         for store in &mcdata {
             fire(store, "bb.event.SanityCheck", |vm| Ok(vec![vm.ctx.new_bool(false).into()])).map_err(python_error)?;
         }
         let terminal = self.terminal.clone();
         let told = std::cell::Cell::new(self.told);
-        let parsed = parse_all(&self.config, &collections, nowhere_is_fine, &|| {
+        let parsed = parse_all(&self.config, &collections, nowhere_is_fine, begun, &|| {
             let mut t = told.get();
             let now = terminal.interrupts(&mut t);
             told.set(t);

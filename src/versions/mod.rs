@@ -4,6 +4,7 @@
 //! Knows no data store and no Python; behaviour is that of BitBake 2.18's `bb.utils`.
 
 mod deps;
+pub mod glob;
 pub mod paths;
 mod version;
 

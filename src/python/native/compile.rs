@@ -242,7 +242,7 @@ impl<'a> Compiler<'a> {
             return Err("decorators");
         }
         let parameters = &def.parameters;
-        if parameters.vararg.is_some() || parameters.kwarg.is_some() || !parameters.posonlyargs.is_empty() || !parameters.kwonlyargs.is_empty() {
+        if parameters.vararg.is_some() || parameters.kwarg.is_some() || !parameters.posonlyargs.is_empty() || (nested && !parameters.kwonlyargs.is_empty()) {
             return Err("parameters");
         }
         let mut scope = Scope::default();
@@ -250,6 +250,10 @@ impl<'a> Compiler<'a> {
             scope.bind(parameter.parameter.name.as_str());
         }
         let params = scope.names.len();
+        for parameter in &parameters.kwonlyargs {
+            scope.bind(parameter.parameter.name.as_str());
+        }
+        let named_only = scope.names.len() - params;
         collect(&def.body, &mut scope)?;
         for name in scope.globals.iter().chain(&scope.outer) {
             if scope.places.contains_key(name) {
@@ -267,6 +271,7 @@ impl<'a> Compiler<'a> {
             file: self.file.clone(),
             line: self.line(def),
             params,
+            named_only,
             names: scope.names,
             body: body?,
             globals: self.globals.clone(),
@@ -296,6 +301,7 @@ impl<'a> Compiler<'a> {
             file: self.file.clone(),
             line: 1,
             params: 1,
+            named_only: 0,
             names: scope.names,
             body: vec![(1, Statement::Return(Some(node?)))],
             globals: self.globals.clone(),

@@ -27,8 +27,10 @@ pub struct Func {
     pub name: Str,
     pub file: Str,
     pub line: u32,
-    /// The first of the names are the parameters.
+    /// The first of the names are the parameters,
     pub params: usize,
+    /// then come those that are given by name only.
+    pub named_only: usize,
     /// Of the places of a frame.
     pub names: Vec<Str>,
     pub body: Body,
@@ -42,6 +44,8 @@ pub struct Native {
     pub func: Rc<Func>,
     /// Of the last parameters.
     pub defaults: Vec<Val>,
+    /// Of those that are given by name only.
+    pub named: Vec<Option<Val>>,
 }
 
 /// A text that defined a function.
@@ -116,7 +120,7 @@ fn make(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Native, &'static 
         return Err("no function");
     }
     let attribute = |name: &'static str| function.get_attr(name, vm).map_err(|_| "no attribute");
-    if !vm.is_none(&*attribute("__closure__")?) || !vm.is_none(&*attribute("__kwdefaults__")?) {
+    if !vm.is_none(&*attribute("__closure__")?) {
         return Err("closure");
     }
     let globals = attribute("__globals__")?.downcast::<PyDict>().map_err(|_| "globals")?;
@@ -137,7 +141,17 @@ fn make(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Native, &'static 
             made?
         }
     };
-    if defaults.len() > func.params { Err("defaults") } else { Ok(Native { func, defaults }) }
+    if defaults.len() > func.params {
+        return Err("defaults");
+    }
+    let given = attribute("__kwdefaults__")?;
+    let given = given.downcast_ref::<PyDict>();
+    let named = func.names[func.params..func.params + func.named_only].iter().map(|name| match given {
+        Some(given) => Ok(given.get_item_opt(&**name, vm).map_err(|_| "defaults")?.map(|value| Val::from_object(value, vm))),
+        None => Ok(None),
+    });
+    let named = named.collect::<Result<Vec<_>, &str>>()?;
+    Ok(Native { func, defaults, named })
 }
 
 fn compiled(code: &PyObjectRef, globals: PyDictRef, vm: &VirtualMachine) -> Result<Func, &'static str> {

@@ -1,12 +1,14 @@
 //! Functions of Python and of `bb` that are done natively when natively run code calls them: known by the
 //! object, so that whoever replaces one is asked.
 
+use hz_versions::glob::glob;
 use hz_versions::paths::{basename, dirname, join, normpath, relpath};
 use super::value::{Shared, Val};
 use crate::errors::from_data;
 use crate::utils::{contains_all, contains_any, filter_words, to_boolean};
 use hz_data::{DataStore, Read, Value};
 use rustc_hash::FxHashMap;
+use rustpython_vm::builtins::{PyFunction, PyStr};
 use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -35,6 +37,7 @@ pub enum Known {
     IsAbs,
     SplitExt,
     RealPath,
+    Glob,
     ExplodeDeps,
     Contains,
     ContainsAny,
@@ -46,7 +49,7 @@ pub enum Known {
 }
 
 /// Module, name, and what it is.
-const NAMES: [(&str, &str, Known); 30] = [
+const NAMES: [(&str, &str, Known); 31] = [
     ("builtins", "len", Known::Len),
     ("builtins", "str", Known::Str),
     ("builtins", "int", Known::Int),
@@ -69,6 +72,7 @@ const NAMES: [(&str, &str, Known); 30] = [
     ("posixpath", "isabs", Known::IsAbs),
     ("posixpath", "splitext", Known::SplitExt),
     ("_hz_stdlib._os", "realpath", Known::RealPath),
+    ("glob", "glob", Known::Glob),
     ("bb.utils", "explode_deps", Known::ExplodeDeps),
     ("_hz_utils", "contains", Known::Contains),
     ("_hz_utils", "contains_any", Known::ContainsAny),
@@ -84,6 +88,8 @@ struct Table {
     known: FxHashMap<usize, Known>,
     /// Keeps the addresses.
     _objects: Vec<PyObjectRef>,
+    /// Of modules that nobody had imported so far.
+    waiting: Vec<(&'static str, &'static str, Known)>,
 }
 
 thread_local! {
@@ -91,30 +97,69 @@ thread_local! {
     static TABLE: RefCell<Option<ManuallyDrop<Table>>> = const { RefCell::new(None) };
 }
 
-fn fill(vm: &VirtualMachine) -> Table {
-    let mut table = Table::default();
-    for (module, name, known) in NAMES {
-        let Ok(object) = crate::runtime::module(vm, module).and_then(|module| module.get_attr(name, vm)) else { continue };
-        // Only what stands where it was defined: somebody may have put something else there.
-        let from = object.get_attr("__module__", vm).and_then(|m| m.str(vm)).map(|m| m.to_string_lossy().into_owned());
-        let own = match from {
-            Ok(from) => from == module,
-            Err(_) => true,
-        };
-        if own {
-            table.known.insert(std::ptr::from_ref::<PyObject>(&object) as usize, known);
-            table._objects.push(object);
+impl Table {
+    fn new() -> Table {
+        Table { waiting: NAMES.to_vec(), ..Table::default() }
+    }
+
+    /// Takes what is imported by now.
+    fn fill(&mut self, vm: &VirtualMachine) {
+        let Ok(modules) = vm.sys_module.get_attr("modules", vm) else { return };
+        for (name, function, known) in std::mem::take(&mut self.waiting) {
+            // The standard library's can take long, and nobody may ever use them.
+            let ours = name.starts_with("bb.") || name.starts_with("_hz");
+            let module = if ours { crate::runtime::module(vm, name) } else { modules.get_item(name, vm) };
+            let Ok(module) = module else {
+                self.waiting.push((name, function, known));
+                continue;
+            };
+            let Ok(object) = module.get_attr(function, vm) else { continue };
+            // Only what stands where it was defined: somebody may have put something else there.
+            let from = object.get_attr("__module__", vm).and_then(|m| m.str(vm)).map(|m| m.to_string_lossy().into_owned());
+            let own = match from {
+                Ok(from) => from == name,
+                Err(_) => true,
+            };
+            if own {
+                self.known.insert(std::ptr::from_ref::<PyObject>(&object) as usize, known);
+                self._objects.push(object);
+            }
         }
     }
-    table
+
+    fn get(&self, object: &PyObject) -> Option<Known> {
+        self.known.get(&(std::ptr::from_ref(object) as usize)).copied()
+    }
+
+    /// May it be one of those that wait?
+    fn waits_for(&self, object: &PyObject, vm: &VirtualMachine) -> bool {
+        !self.waiting.is_empty()
+            && object.downcast_ref::<PyFunction>().is_some()
+            && object
+                .get_attr("__module__", vm)
+                .is_ok_and(|module| module.downcast_ref::<PyStr>().is_some_and(|name| self.waiting.iter().any(|(known, ..)| name.as_bytes() == known.as_bytes())))
+    }
 }
 
 pub fn known(object: &PyObject, vm: &VirtualMachine) -> Option<Known> {
-    if TABLE.with_borrow(Option::is_none) {
-        let filled = fill(vm);
-        TABLE.set(Some(ManuallyDrop::new(filled)));
+    let look = || {
+        TABLE.with_borrow(|table| {
+            let table = table.as_ref()?;
+            let found = table.get(object);
+            Some((found, found.is_none() && table.waits_for(object, vm)))
+        })
+    };
+    match look() {
+        Some((found, false)) => found,
+        seen => {
+            // What is imported for it may come here, too.
+            let mut table = if seen.is_none() { ManuallyDrop::new(Table::new()) } else { TABLE.take()? };
+            table.fill(vm);
+            let found = table.get(object);
+            TABLE.set(Some(table));
+            found
+        }
     }
-    TABLE.with_borrow(|table| table.as_ref().and_then(|table| table.known.get(&(std::ptr::from_ref(object) as usize)).copied()))
 }
 
 /// The texts of a list, tuple or set, or the words of a text, as `bb.utils` takes them.
@@ -166,7 +211,7 @@ pub fn sort(items: &mut [Val]) -> Option<()> {
 impl Known {
     /// Does the answer depend on its arguments and the store alone?
     pub fn is_pure(self) -> bool {
-        !matches!(self, Known::Exists | Known::IsFile | Known::IsDir | Known::RealPath)
+        !matches!(self, Known::Exists | Known::IsFile | Known::IsDir | Known::RealPath | Known::Glob)
     }
 }
 
@@ -241,6 +286,9 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
         (Known::RealPath, [Val::Str(path)]) => {
             let found = crate::utils::system::realpath(std::path::Path::new(&**path));
             found.and_then(|path| path.into_os_string().into_string().ok()).map(|path| Val::Str(path.into()))
+        }
+        (Known::Glob, [Val::Str(pattern)]) => {
+            Some(Val::list(glob(pattern, &mut Vec::new()).into_iter().map(|path| Val::Str(path.into())).collect()))
         }
         (Known::SplitExt, [Val::Str(path)]) => {
             let at = path.len() - basename(path).len();

@@ -70,6 +70,7 @@ pub fn call(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<PyObjectRef>)
         && let Ok(native) = function::native(function, vm)
         && native.required() <= args.len()
         && args.len() <= native.func.params
+        && native.named.iter().all(Option::is_some)
     {
         let args = args.into_iter().map(|arg| Val::from_object(arg, vm)).collect();
         return run::call(vm, &native, args).map(drop);

@@ -116,11 +116,17 @@ const BODIES: &[&str] = &[
     "for w in (d.getVar('LIST') or '').split():\n    d.setVar('V_' + w, w.upper())\nout(d.getVar('V_a'), d.getVar('V_c'))",
     "out(helper(d, 'p'), helper(d, q='r', p='s'), helper.__name__)\nhelper()",
     "out(recursive(5))",
+    "out(only(d, y=1), only(d, x=2, y=3), only(q=5, d=d, y=4))\nonly(d)",
+    "only(d, 1, y=2)",
+    "out([1, 2][True], 'ab'[False], (1, 2)[d.getVar('PN') == ''], [3, 4][::-1], 'abc'[::-1], (5, 6)[::-1])\n[1][True]",
+    "import glob, os, tempfile\nwith tempfile.TemporaryDirectory() as t:\n    for name in ['b.x', 'a.x', '.c.x', 'd.y']:\n        open(os.path.join(t, name), 'w').close()\n    out([sorted(os.path.relpath(p, t) for p in glob.glob(t + '/' + pattern)) for pattern in ['*', '*.x', '.*', '[ab].?', 'a.x', 'none', '']])",
+    "out(os.path.relpath('/a/b', '/a/c/'), os.path.relpath('/', '/x'), os.path.relpath('/a', '/a'), os.path.relpath('a/b', 'a'), bb.utils.filter_string('b c a', 'a b'), bb.utils.filter_string(None, 'a'))",
     "e = d\nout(e is d, e == d, d is None, d != None)",
 ];
 
 const SHARED: &[&str] = &[
     "def helper(d, p, q='Q'):\n    return p + q + d.getVar('PN')\n",
+    "def only(d, q='Q', *, x='X', y):\n    return [q, x, y, d.getVar('PN')]\n",
     "def recursive(n):\n    return n if n < 1 else recursive(n - 1) + 1\n",
     "def out(*found):\n    bb.utils.found_in_test.append(repr(found))\n",
 ];

@@ -21,7 +21,7 @@ impl Run<'_> {
                 _ => Some(frame),
             };
             let named = self.named(&call.named, frame)?;
-            let found = self.bound(func, defaults, args, named).and_then(|args| self.deeper(|| self.run(func, args, around)));
+            let found = self.bound(func, defaults, &[], args, named).and_then(|args| self.deeper(|| self.run(func, args, around)));
             return found.inspect_err(|_| frame.at(call.line));
         }
         let named = self.named(&call.named, frame)?;
@@ -40,13 +40,21 @@ impl Run<'_> {
     }
 
     /// The values of the parameters.
-    pub(super) fn bound(&self, func: &Func, defaults: &[Val], mut args: Vec<Val>, named: Vec<(Name, Val)>) -> PyResult<Vec<Val>> {
+    pub(super) fn bound(
+        &self, func: &Func, defaults: &[Val], named_defaults: &[Option<Val>], mut args: Vec<Val>, named: Vec<(Name, Val)>,
+    ) -> PyResult<Vec<Val>> {
         let wrong = |text: String| self.vm.new_type_error(format!("{}() {text}", func.path));
         let (given, most) = (args.len(), func.params);
         let least = most - defaults.len();
         args.resize(most.max(given), Val::Unset);
+        let mut only = named_defaults.to_vec();
         for (name, value) in named {
-            let Some(place) = func.names[..most].iter().position(|known| name.as_str() == &**known) else {
+            let place = func.names[..most + only.len()].iter().position(|known| name.as_str() == &**known);
+            if let Some(at) = place.and_then(|place| place.checked_sub(most)) {
+                only[at] = Some(value);
+                continue;
+            }
+            let Some(place) = place else {
                 return Err(wrong(format!("got an unexpected keyword argument '{name}'")));
             };
             if !matches!(args[place], Val::Unset) {
@@ -68,7 +76,11 @@ impl Run<'_> {
             }
         }
         match &*missing {
-            [] => Ok(args),
+            [] => {
+                // Who calls has seen that all are there.
+                args.extend(only.into_iter().map(|value| value.unwrap_or(Val::Unset)));
+                Ok(args)
+            }
             [one] => Err(wrong(format!("missing 1 required positional argument: {one}"))),
             [one, two] => Err(wrong(format!("missing 2 required positional arguments: {one} and {two}"))),
             [others @ .., last] => {
@@ -79,9 +91,9 @@ impl Run<'_> {
 
     /// Can the call be made as it stands?
     pub(super) fn fits(native: &Native, args: usize, named: &[(Name, Val)]) -> bool {
-        let params = &native.func.names[..native.func.params];
+        let params = &native.func.names[..native.func.params + native.func.named_only];
         let mut have = vec![false; params.len()];
-        if args > params.len() {
+        if args > native.func.params {
             return false;
         }
         have[..args].fill(true);
@@ -91,7 +103,8 @@ impl Run<'_> {
                 _ => return false,
             }
         }
-        have[..native.required()].iter().all(|have| *have)
+        let only = have[native.func.params..].iter().zip(&native.named);
+        have[..native.required()].iter().all(|have| *have) && only.into_iter().all(|(have, default)| *have || default.is_some())
     }
 
     pub(super) fn invoke(&self, callee: &Val, args: Vec<Val>, named: Vec<(Name, Val)>, place: (&Func, u32)) -> PyResult<Val> {
@@ -115,10 +128,10 @@ impl Run<'_> {
                     if !native.func.library {
                         self.called();
                     }
-                    if native.defaults.iter().any(|value| matches!(value, Val::Object(_))) {
+                    if native.defaults.iter().chain(native.named.iter().flatten()).any(|value| matches!(value, Val::Object(_))) {
                         self.asked();
                     }
-                    let args = self.bound(&native.func, &native.defaults, args, named)?;
+                    let args = self.bound(&native.func, &native.defaults, &native.named, args, named)?;
                     return self.deeper(|| self.run(&native.func, args, None));
                 }
                 Ok(_) => {}

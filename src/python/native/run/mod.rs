@@ -82,7 +82,7 @@ impl<'a> Frame<'a> {
 /// Calls a native function.
 pub fn call(vm: &VirtualMachine, native: &Native, args: Vec<Val>) -> PyResult<Val> {
     let run = Run { vm, store: None, depends: Cell::new(Depends::Anything) };
-    let args = run.bound(&native.func, &native.defaults, args, Vec::new())?;
+    let args = run.bound(&native.func, &native.defaults, &native.named, args, Vec::new())?;
     run.run(&native.func, args, None)
 }
 
