@@ -1,5 +1,8 @@
 //! The multi-call binary: `bitbake` and its relatives, by the name it is called as.
 
+#[cfg(hz_counting)]
+mod counting;
+
 use std::ffi::{c_int, c_long};
 
 // Without huge pages: a command that lives for a quarter of a second touches tens of megabytes, and clearing all of each huge
@@ -25,6 +28,8 @@ fn keep_memory() {
 }
 
 fn main() {
+    #[cfg(hz_counting)]
+    counting::start();
     hz_cli::at_helper_start(keep_memory);
     std::process::exit(hz_cli::main());
 }
