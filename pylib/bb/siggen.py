@@ -745,6 +745,64 @@ def _leavings_known():
     return True
 
 
+# What of a generator native code does for many tasks at once, and what it may have of its own besides, if that comes
+# to little (bb._plainly).
+_DONE_NATIVELY = (
+    "prep_taskhash", "read_taint", "set_setscene_tasks", "get_unihash", "get_unihashes", "_get_unihash", "_cache_key", "_unihash", "_with_unihashes",
+)
+_WITH_NOTES = ("get_taskhash", "get_cached_unihash")
+_TABLES = ("basehash", "taskhash", "unihash", "runtaskdeps", "file_checksum_values", "taints", "tidtopn")
+
+
+def _method_of_ours(kind, name):
+    found = next((cls for cls in kind.__mro__ if name in vars(cls)), None)
+    return found is not None and _is_ours(found)
+
+
+def _is_plain(generator):
+    kind = type(generator)
+    hooks = ("__getattribute__", "__getattr__", "__setattr__")
+    if not isinstance(generator, SignatureGeneratorBasic) or any(name in vars(cls) for cls in kind.__mro__[:-1] for name in hooks):
+        return False
+    mixin = isinstance(generator, SignatureGeneratorUniHashMixIn)
+    names = _DONE_NATIVELY if mixin else [name for name in _DONE_NATIVELY if name not in ("_get_unihash", "_cache_key")]
+    return vars(generator).keys().isdisjoint(names) and all(_method_of_ours(kind, name) for name in names)
+
+
+def _native_hashing():
+    """What native code needs to hash the tasks of a graph as the generator would, each once: is a server asked,
+    what rundep_check tells apart, the tables of tasks, what the generator notes besides. None: it has to be asked."""
+    generator = bb.parse.siggen
+    if not _is_plain(generator) or any(type(vars(generator).get(name)) is not dict for name in _TABLES):
+        return None
+    from bb._plainly import together
+
+    notes = together(generator, _WITH_NOTES, _is_ours)
+    if notes is None:
+        return None
+    kind = type(generator)
+    told = generator._rundep_answers[:2] if generator._rundep_answers else None
+    if _method_of_ours(kind, "rundep_check") and "rundep_check" not in vars(generator):
+        told = (), ()
+    told = told and ([*told[0]], [*told[1]])
+    tables = [vars(generator)[name] for name in _TABLES]
+    return isinstance(generator, SignatureGeneratorUniHashMixIn), told, tables, notes, " ".join(generator.localdirsexclude)
+
+
+def _native_dumps():
+    """What native code needs to write the signature files of tasks it hashed: names left out of base hashes, and
+    BB_TASKHASH_IGNORE_TASKS. None: the generator has its own way."""
+    generator = bb.parse.siggen
+    if not _is_plain(generator):
+        return None
+    from bb._plainly import method
+
+    found = method(generator, "dump_sigtask", _is_ours)
+    if found is None or found.notes:
+        return None
+    return [*generator.basehash_ignore_vars], generator.taskhash_ignore_tasks or None
+
+
 # All that is called of a generator to hash the tasks of a graph.
 _HASHING = (
     "setup_datacache", "tasks_resolved", "set_setscene_tasks", "prep_taskhash", "rundep_check", "read_taint", "get_taskhash",

@@ -2,6 +2,7 @@
 //! sees it, and the recipe facts that generator reads.
 
 use crate::bridge::{call, module, number, text, texts};
+use crate::hashing::Hashing;
 use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
@@ -28,6 +29,8 @@ pub struct PythonSignatures {
     /// Can it be told before a task runs what it leaves?
     leavings: bool,
     stamps: StampNames,
+    /// What is done natively for all tasks, if the generator's classes let it.
+    hashing: Option<Hashing>,
 }
 
 /// Who gives stamps their names.
@@ -42,7 +45,7 @@ enum StampNames {
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator }
+        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator, hashing: None }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -58,7 +61,10 @@ impl PythonSignatures {
     }
 
     /// The task's unihash has to be asked for anew.
-    fn forget(&self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<()> {
+    fn forget(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<()> {
+        if let Some(hashing) = &mut self.hashing {
+            hashing.forget(task);
+        }
         match &self.unihashes {
             Some(unihashes) => unihashes.pop_item(&*graph.task(task).tid, vm).map(drop),
             None => Ok(()),
@@ -216,7 +222,7 @@ impl Facts<'_> {
 
 impl Signatures for PythonSignatures {
     fn setup(&mut self, graph: &TaskGraph) -> Result<()> {
-        let caches = python(|vm| {
+        let found = python(|vm| {
             let caches = vm.ctx.new_dict();
             let mut seen = rustc_hash::FxHashSet::default();
             for (mc, set) in &graph.plan.sets {
@@ -237,9 +243,11 @@ impl Signatures for PythonSignatures {
                 [ours, hash] if ours.clone().is_true(vm)? => StampNames::Plain((!vm.is_none(hash)).then(|| hash.clone())),
                 _ => StampNames::Generator,
             };
-            Ok((Some(caches), call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok(), known, names))
+            let memory = call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok();
+            let hashing = Hashing::new(graph, &caches, vm)?;
+            Ok((Some(caches), memory, known, names, hashing))
         })?;
-        (self.caches, self.unihashes, self.leavings, self.stamps) = caches;
+        (self.caches, self.unihashes, self.leavings, self.stamps, self.hashing) = found;
         Ok(())
     }
 
@@ -270,6 +278,11 @@ impl Signatures for PythonSignatures {
 
     fn prep_taskhash(&mut self, graph: &TaskGraph, task: TaskId) -> Result<Vec<Str>> {
         python(|vm| {
+            if let Some(hashing) = &mut self.hashing
+                && let Some(found) = hashing.prepare(graph, task, vm)?
+            {
+                return Ok(found);
+            }
             let args = vec![text(vm, &graph.task(task).tid), Self::dependencies(graph, task, vm), self.caches(vm)];
             let found = Self::method(vm, "prep_taskhash", args)?;
             if vm.is_none(&found) {
@@ -283,6 +296,11 @@ impl Signatures for PythonSignatures {
     fn get_taskhash(&mut self, graph: &TaskGraph, task: TaskId) -> Result<Str> {
         python(|vm| {
             self.forget(graph, task, vm)?;
+            if let Some(hashing) = &mut self.hashing
+                && let Some(hash) = hashing.hash(graph, task, vm)?
+            {
+                return Ok(hash);
+            }
             let args = vec![text(vm, &graph.task(task).tid), Self::dependencies(graph, task, vm), self.caches(vm)];
             Ok(Self::method(vm, "get_taskhash", args)?.str(vm)?.to_string().into())
         })
@@ -290,17 +308,33 @@ impl Signatures for PythonSignatures {
 
     fn get_unihashes(&mut self, graph: &TaskGraph, tasks: &[TaskId]) -> Result<Vec<Str>> {
         python(|vm| {
-            let list = texts(vm, tasks.iter().map(|t| &graph.task(*t).tid));
-            let found = Self::method(vm, "get_unihashes", vec![list])?;
-            let unihash = |t: &TaskId| {
-                let tid = &*graph.task(*t).tid;
-                let unihash = found.get_item(tid, vm)?;
-                if let Some(unihashes) = &self.unihashes {
-                    unihashes.set_item(tid, unihash.clone(), vm)?;
-                }
-                Ok(unihash.str(vm)?.to_string().into())
+            let known = match &mut self.hashing {
+                Some(hashing) => hashing.unihashes(graph, tasks, vm)?,
+                None => vec![None; tasks.len()],
             };
-            tasks.iter().map(unihash).collect()
+            let asked: Vec<TaskId> = tasks.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(task, _)| *task).collect();
+            let found = match &asked[..] {
+                [] => vm.ctx.none(),
+                asked => Self::method(vm, "get_unihashes", vec![texts(vm, asked.iter().map(|t| &graph.task(*t).tid))])?,
+            };
+            let unihash = |(task, known): (&TaskId, Option<Str>)| {
+                let tid = &*graph.task(*task).tid;
+                let (unihash, shown) = match known {
+                    Some(known) => (known.clone(), text(vm, &known)),
+                    None => {
+                        let found = found.get_item(tid, vm)?;
+                        (found.str(vm)?.to_string().into(), found)
+                    }
+                };
+                if let Some(unihashes) = &self.unihashes {
+                    unihashes.set_item(tid, shown, vm)?;
+                }
+                if let Some(hashing) = &mut self.hashing {
+                    hashing.set_unihash(*task, &unihash);
+                }
+                Ok(unihash)
+            };
+            tasks.iter().zip(known).map(unihash).collect()
         })
     }
 
@@ -330,6 +364,11 @@ impl Signatures for PythonSignatures {
 
     fn dump_sigtask(&mut self, graph: &TaskGraph, task: TaskId) -> Result<()> {
         python(|vm| {
+            if let Some(hashing) = &mut self.hashing
+                && hashing.dump(graph, task, vm)?
+            {
+                return Ok(());
+            }
             let base = text(vm, &graph.info(task).stamp);
             let args = vec![text(vm, graph.mcfn(task)), text(vm, &graph.task(task).name), base, vm.ctx.new_bool(true).into()];
             Self::method(vm, "dump_sigtask", args).map(drop)
@@ -373,6 +412,9 @@ impl Signatures for PythonSignatures {
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {
+        if let Some(hashing) = &mut self.hashing {
+            hashing.finish();
+        }
         python(|vm| Self::method(vm, "writeout_file_checksum_cache", vec![]).map(drop))
     }
 

@@ -100,6 +100,22 @@ pub struct RunData {
     pub unihash: Str,
 }
 
+impl RunData {
+    /// From (name, task id, unihash) of the tasks it runs after, and its local files, in any order.
+    pub fn new(mut dependencies: Vec<(&str, &str, &str)>, files: &[(Str, Option<Str>)], taskhash: Str, unihash: Str, rules: &crate::Rules) -> RunData {
+        dependencies.sort_unstable();
+        let files = crate::hash::ordered_files(files, rules);
+        let names: Vec<Str> = dependencies.iter().map(|(name, ..)| Str::from(*name)).collect();
+        RunData {
+            runtaskhashes: names.iter().cloned().zip(dependencies.iter().map(|(_, _, unihash)| Str::from(*unihash))).collect(),
+            runtaskdeps: names,
+            file_checksum_values: files.into_iter().map(|(path, sum)| (crate::hash::shown_name(&path), sum)).collect(),
+            taskhash,
+            unihash,
+        }
+    }
+}
+
 /// A file that cannot be read as sigdata.
 #[derive(Debug)]
 pub struct SigdataError {
