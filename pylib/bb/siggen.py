@@ -566,6 +566,13 @@ class SignatureGeneratorUniHashMixIn:
                 result[tid] = unihash
             else:
                 asked.append(tid)
+        if asked:
+            result.update(self._ask_unihashes(asked))
+        return result
+
+    def _ask_unihashes(self, asked):
+        """The unihashes of tasks for which none is remembered."""
+        result = {}
         answers = []
         if asked:
             try:
@@ -573,6 +580,7 @@ class SignatureGeneratorUniHashMixIn:
                     answers = client.get_unihash_batch([(self._get_method(tid), self.taskhash[tid]) for tid in asked])
             except _CONNECTION_ERRORS as exc:
                 self._tell_unreachable(exc)
+        told = hashequiv_logger.wants_debug(2)
         for tid, unihash in zip(asked, answers or [None] * len(asked)):
             taskhash = self.taskhash[tid]
             if unihash:
@@ -580,9 +588,9 @@ class SignatureGeneratorUniHashMixIn:
                 # Only one that differs is worth telling early.
                 level = 2 if unihash == taskhash else 1
                 hashequiv_logger.bbdebug(level, "Found unihash %s in place of %s for %s from %s" % (unihash, taskhash, tid, self.server))
-            else:
+            elif told:
                 hashequiv_logger.debug2("No reported unihash for %s:%s from %s" % (tid, taskhash, self.server))
-                unihash = taskhash
+            unihash = unihash or taskhash
             self.set_unihash(tid, unihash)
             result[tid] = unihash
         return result
@@ -751,6 +759,7 @@ _DONE_NATIVELY = (
     "prep_taskhash", "read_taint", "set_setscene_tasks", "get_unihash", "get_unihashes", "_get_unihash", "_cache_key", "_unihash", "_with_unihashes",
 )
 _WITH_NOTES = ("get_taskhash", "get_cached_unihash")
+_OF_STAMPS = ("get_stampfile_hash",)
 _TABLES = ("basehash", "taskhash", "unihash", "runtaskdeps", "file_checksum_values", "taints", "tidtopn")
 
 
@@ -771,10 +780,13 @@ def _is_plain(generator):
 
 def _native_hashing():
     """What native code needs to hash the tasks of a graph as the generator would, each once: is a server asked,
-    what rundep_check tells apart, the tables of tasks, what the generator notes besides. None: it has to be asked."""
+    what rundep_check tells apart, the tables of tasks, what the generator notes besides, folders left out of checksums,
+    what rundep_check comes to (see _depfilter.function_for), and whether stamps are named by the unihash as ours are.
+    None: the generator has to be asked."""
     generator = bb.parse.siggen
     if not _is_plain(generator) or any(type(vars(generator).get(name)) is not dict for name in _TABLES):
         return None
+    from bb._depfilter import function_for
     from bb._plainly import together
 
     notes = together(generator, _WITH_NOTES, _is_ours)
@@ -786,7 +798,10 @@ def _native_hashing():
         told = (), ()
     told = told and ([*told[0]], [*told[1]])
     tables = [vars(generator)[name] for name in _TABLES]
-    return isinstance(generator, SignatureGeneratorUniHashMixIn), told, tables, notes, " ".join(generator.localdirsexclude)
+    asks = isinstance(generator, SignatureGeneratorUniHashMixIn)
+    check = None if "rundep_check" in vars(generator) else function_for(kind.rundep_check)
+    stamps = asks and together(generator, _WITH_NOTES + _OF_STAMPS, _is_ours) is not None
+    return asks, told, tables, notes, " ".join(generator.localdirsexclude), check, stamps
 
 
 def _native_dumps():

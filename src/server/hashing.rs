@@ -8,6 +8,7 @@ use hz_exec::{checksums, signatures};
 use hz_graph::{McId, RecipeId, TaskGraph, TaskId};
 use hz_siggen::sigdata::RunData;
 use hz_siggen::{Rules, SigData, TaskInputs};
+use hz_python::Val;
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustpython_vm::builtins::{PyDict, PyDictRef, PyStrRef, PyTuple};
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
@@ -111,14 +112,19 @@ pub(crate) struct Hashing {
     asks: bool,
     /// Is any task a set-scene task? The others have no unihash of their own then.
     scenes: bool,
+    /// Do stamps name the unihash that is remembered, else the hash?
+    stamps: bool,
+    /// Unihashes that are remembered, once they were read.
+    remembered: Option<PyDictRef>,
     told: Option<Told>,
     tables: Tables,
     notes: Vec<Note>,
     exclude: String,
     rules: Rules,
     caches: PyObjectRef,
-    /// `rundep_check`, and what it said.
+    /// `rundep_check`, the function it passes everything on to if that is all it does, and what was said.
     check: PyObjectRef,
+    passed_on: Option<(PyObjectRef, Val)>,
     answers: FxHashMap<Asked, FxHashMap<Asked, bool>>,
     taints: Taints,
     /// By task: its id as Python has it, `[mc:NAME:]pn:task`, the same as Python has it, what was made of it here and
@@ -163,7 +169,8 @@ impl Hashing {
         if vm.is_none(&found) {
             return Ok(None);
         }
-        let [asks, told, tables, notes, exclude] = elements(vm, &found)?;
+        let [asks, told, tables, notes, exclude, passed_on, stamps] = elements(vm, &found)?;
+        let generator = module(vm, "bb.parse")?.get_attr("siggen", vm)?;
         let told = if vm.is_none(&told) {
             None
         } else {
@@ -195,7 +202,10 @@ impl Hashing {
             exclude: exclude.try_into_value(vm)?,
             rules: signatures::rules(),
             caches: caches.clone(),
-            check: module(vm, "bb.parse")?.get_attr("siggen", vm)?.get_attr("rundep_check", vm)?,
+            check: generator.get_attr("rundep_check", vm)?,
+            passed_on: (!vm.is_none(&passed_on)).then(|| (passed_on, Val::from_object(generator, vm))),
+            stamps: stamps.is_true(vm)?,
+            remembered: None,
             answers: FxHashMap::default(),
             taints: Taints::default(),
             tids: vec![None; count],
@@ -235,7 +245,13 @@ impl Hashing {
 
     fn ask(&self, graph: &TaskGraph, task: TaskId, dependency: TaskId, vm: &VirtualMachine) -> PyResult<bool> {
         let (own, other) = (graph.task(task), graph.task(dependency));
-        let args = [graph.mcfn(task), graph.pn(task), &own.name, &other.tid, graph.pn(dependency)].map(|t| text(vm, t));
+        let args = [graph.mcfn(task), graph.pn(task), &own.name, &other.tid, graph.pn(dependency)];
+        if let Some((function, generator)) = &self.passed_on {
+            let texts = args.into_iter().map(|text| Val::Str(text.clone()));
+            let args = std::iter::once(generator.clone()).chain(texts).chain([Val::from_object(self.caches.clone(), vm)]);
+            return hz_python::is_true(vm, function, args.collect());
+        }
+        let args = args.map(|t| text(vm, t));
         let mut args = args.to_vec();
         args.push(self.caches.clone());
         self.check.call(args, vm)?.is_true(vm)
@@ -341,8 +357,8 @@ impl Hashing {
     }
 
     /// What earlier builds say of a task's unihash.
-    fn remembered(&self, known: &PyObjectRef, graph: &TaskGraph, task: TaskId, hash: &str, vm: &VirtualMachine) -> PyResult<Option<PyStrRef>> {
-        let Some(known) = known.downcast_ref::<PyDict>() else { return Ok(None) };
+    fn remembered(&self, graph: &TaskGraph, task: TaskId, hash: &str, vm: &VirtualMachine) -> PyResult<Option<PyStrRef>> {
+        let Some(known) = &self.remembered else { return Ok(None) };
         let key = format!("{}:{}:{}", graph.mc(task), graph.pn(task), graph.task(task).name);
         let Some(pair) = known.get_item_opt(&*key, vm)? else { return Ok(None) };
         let Some([old, unihash]) = pair.downcast_ref::<PyTuple>().map(|pair| pair.as_slice()) else { return Ok(None) };
@@ -351,7 +367,7 @@ impl Hashing {
     }
 
     /// The unihash of a task that was hashed here, if nobody has to be asked for it.
-    fn unihash(&mut self, known: &PyObjectRef, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<Str>> {
+    fn unihash(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<Str>> {
         let Some(hash) = self.hashed[task as usize].as_ref().and_then(|hashed| hashed.hash.clone()) else { return Ok(None) };
         if !self.asks {
             return Ok(Some(hash));
@@ -361,7 +377,7 @@ impl Hashing {
             self.tables.unihash.set_item(tid.as_object(), vm.ctx.none(), vm)?;
             return Ok(Some(hash));
         }
-        let Some(unihash) = self.remembered(known, graph, task, &hash, vm)? else { return Ok(None) };
+        let Some(unihash) = self.remembered(graph, task, &hash, vm)? else { return Ok(None) };
         let found = hz_python::convert::text_of(&unihash);
         self.tables.unihash.set_item(tid.as_object(), unihash.into(), vm)?;
         Ok(Some(found))
@@ -373,8 +389,22 @@ impl Hashing {
             return Ok(vec![None; tasks.len()]);
         }
         let generator = module(vm, "bb.parse")?.get_attr("siggen", vm)?;
-        let known = if self.asks { generator.get_attr("unitaskhashes", vm)? } else { vm.ctx.none() };
-        tasks.iter().map(|task| self.unihash(&known, graph, *task, vm)).collect()
+        if self.asks {
+            self.remembered = Some(dict(vm, generator.get_attr("unitaskhashes", vm)?)?);
+        }
+        tasks.iter().map(|task| self.unihash(graph, *task, vm)).collect()
+    }
+
+    /// Was the task hashed here? Then nothing is remembered of it that was not found.
+    pub(crate) fn knows(&self, task: TaskId) -> bool {
+        !self.finished && self.hashed[task as usize].as_ref().is_some_and(|hashed| hashed.hash.is_some())
+    }
+
+    /// `get_stampfile_hash`; None: the generator has to be asked.
+    pub(crate) fn stamp_hash(&self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<String>> {
+        let hash = self.hashed[task as usize].as_ref().filter(|_| self.stamps).and_then(|hashed| hashed.hash.as_ref());
+        let (Some(hash), true) = (hash, self.remembered.is_some()) else { return Ok(None) };
+        Ok(Some(self.remembered(graph, task, hash, vm)?.map_or_else(|| hash.to_string(), |unihash| unihash.to_string())))
     }
 
     /// The unihash a task has.

@@ -3,13 +3,14 @@
 
 use crate::bridge::{call, module, number, text, texts};
 use crate::hashing::Hashing;
+use crate::session::Uncollected;
 use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
 use hz_runqueue::{Leavings, Signatures};
 use rustpython_vm::builtins::PyDictRef;
-use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
+use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 
 /// A failed call into Python, told, as the run queue's error.
 pub fn graph_error(error: RuntimeError) -> GraphError {
@@ -31,6 +32,8 @@ pub struct PythonSignatures {
     stamps: StampNames,
     /// What is done natively for all tasks, if the generator's classes let it.
     hashing: Option<Hashing>,
+    /// While tasks are hashed: what that makes stays.
+    uncollected: Option<Uncollected>,
 }
 
 /// Who gives stamps their names.
@@ -45,7 +48,7 @@ enum StampNames {
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator, hashing: None }
+        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator, hashing: None, uncollected: None }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -93,6 +96,11 @@ impl PythonSignatures {
         } else {
             let tid = format!("{}:{plain}", graph.mcfn(task));
             python(|vm| {
+                if let Some(hashing) = &self.hashing
+                    && let Some(hash) = hashing.stamp_hash(graph, task, vm)?
+                {
+                    return Ok(Some(hash));
+                }
                 if let Some(hash) = hash {
                     return Ok(Some(hash.call((vm.ctx.new_str(tid),), vm)?.str(vm)?.to_string()));
                 }
@@ -222,6 +230,7 @@ impl Facts<'_> {
 
 impl Signatures for PythonSignatures {
     fn setup(&mut self, graph: &TaskGraph) -> Result<()> {
+        self.uncollected = Uncollected::begin().ok();
         let found = python(|vm| {
             let caches = vm.ctx.new_dict();
             let mut seen = rustc_hash::FxHashSet::default();
@@ -312,11 +321,14 @@ impl Signatures for PythonSignatures {
                 Some(hashing) => hashing.unihashes(graph, tasks, vm)?,
                 None => vec![None; tasks.len()],
             };
-            let asked: Vec<TaskId> = tasks.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(task, _)| *task).collect();
-            let found = match &asked[..] {
-                [] => vm.ctx.none(),
-                asked => Self::method(vm, "get_unihashes", vec![texts(vm, asked.iter().map(|t| &graph.task(*t).tid))])?,
-            };
+            let asked = tasks.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(task, _)| *task);
+            let (missing, others): (Vec<TaskId>, Vec<TaskId>) = asked.partition(|task| self.hashing.as_ref().is_some_and(|hashing| hashing.knows(*task)));
+            let found = vm.ctx.new_dict();
+            for (asked, method) in [(missing, "_ask_unihashes"), (others, "get_unihashes")].into_iter().filter(|(asked, _)| !asked.is_empty()) {
+                let answers = Self::method(vm, method, vec![texts(vm, asked.iter().map(|t| &graph.task(*t).tid))])?;
+                vm.call_method(found.as_object(), "update", (answers,))?;
+            }
+            let found: PyObjectRef = found.into();
             let unihash = |(task, known): (&TaskId, Option<Str>)| {
                 let tid = &*graph.task(*task).tid;
                 let (unihash, shown) = match known {
@@ -415,6 +427,7 @@ impl Signatures for PythonSignatures {
         if let Some(hashing) = &mut self.hashing {
             hashing.finish();
         }
+        self.uncollected = None;
         python(|vm| Self::method(vm, "writeout_file_checksum_cache", vec![]).map(drop))
     }
 
