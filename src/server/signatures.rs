@@ -9,8 +9,10 @@ use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
 use hz_runqueue::{Leavings, Signatures};
+use rustc_hash::FxHashMap;
 use rustpython_vm::builtins::PyDictRef;
-use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
+use std::cell::RefCell;
 
 /// A failed call into Python, told, as the run queue's error.
 pub fn graph_error(error: RuntimeError) -> GraphError {
@@ -156,6 +158,8 @@ impl PythonSignatures {
 struct Facts<'a> {
     vm: &'a VirtualMachine,
     object: PyObjectRef,
+    /// Texts that many recipes have: names of tasks, class files.
+    shared: &'a RefCell<FxHashMap<Str, PyObjectRef>>,
 }
 
 impl Facts<'_> {
@@ -164,13 +168,22 @@ impl Facts<'_> {
         table.downcast::<rustpython_vm::builtins::PyDict>().map_err(|_| self.vm.new_type_error("not a dict"))
     }
 
-    fn put(&self, table: &str, key: &str, value: PyObjectRef) -> PyResult<()> {
+    fn shared(&self, text: &Str) -> PyObjectRef {
+        self.shared.borrow_mut().entry(text.clone()).or_insert_with(|| self.vm.ctx.new_str(&**text).into()).clone()
+    }
+
+    fn all_shared<'s>(&self, texts: impl IntoIterator<Item = &'s Str>) -> PyObjectRef {
+        self.vm.ctx.new_list(texts.into_iter().map(|text| self.shared(text)).collect()).into()
+    }
+
+    fn put(&self, table: &str, key: &PyObject, value: PyObjectRef) -> PyResult<()> {
         self.table(table)?.set_item(key, value, self.vm)
     }
 
     fn add(&self, r: &RecipeInfo) -> PyResult<()> {
         let vm = self.vm;
-        let key = &*r.mcfn;
+        let own = text(vm, &r.mcfn);
+        let key = &*own;
         for (table, value) in [
             ("pkg_fn", &r.pn),
             ("stamp", &r.stamp),
@@ -186,21 +199,21 @@ impl Facts<'_> {
         let pairs = |items: &indexmap::IndexMap<Str, Str>| -> PyResult {
             let dict = vm.ctx.new_dict();
             for (k, v) in items {
-                dict.set_item(&**k, text(vm, v), vm)?;
+                dict.set_item(&*self.shared(k), text(vm, v), vm)?;
             }
             Ok(dict.into())
         };
         let lists = |items: &indexmap::IndexMap<Str, Vec<Str>>, first: &[Str]| -> PyResult {
             let dict = vm.ctx.new_dict();
             for (k, v) in items {
-                dict.set_item(&**k, texts(vm, first.iter().chain(v)), vm)?;
+                dict.set_item(&*self.shared(k), self.all_shared(first.iter().chain(v)), vm)?;
             }
             Ok(dict.into())
         };
         self.put("stamp_extrainfo", key, pairs(&r.stamp_extrainfo)?)?;
         self.put("file_checksums", key, pairs(&r.file_checksums)?)?;
-        self.put("inherits", key, texts(vm, &r.inherits))?;
-        self.put("deps", key, texts(vm, &r.depends))?;
+        self.put("inherits", key, self.all_shared(&r.inherits))?;
+        self.put("deps", key, self.all_shared(&r.depends))?;
         let version = [&r.pe, &r.pv, &r.pr].map(|t| text(vm, t));
         self.put("pkg_pepvpr", key, vm.ctx.new_tuple(version.to_vec()).into())?;
         self.put("pkg_dp", key, number(vm, r.default_preference.max(0) as usize))?;
@@ -209,20 +222,20 @@ impl Facts<'_> {
         self.put("rundeps", key, lists(&r.rdepends_pkg, &r.rdepends)?)?;
         self.put("runrecs", key, lists(&r.rrecommends_pkg, &r.rrecommends)?)?;
         let deps = vm.ctx.new_dict();
-        deps.set_item("tasks", texts(vm, &r.task_deps.tasks), vm)?;
+        deps.set_item("tasks", self.all_shared(&r.task_deps.tasks), vm)?;
         deps.set_item("parents", lists(&r.task_deps.parents, &[])?, vm)?;
         for (flag, tasks) in &r.task_deps.flags {
-            deps.set_item(&**flag, pairs(tasks)?, vm)?;
+            deps.set_item(&*self.shared(flag), pairs(tasks)?, vm)?;
         }
         self.put("task_deps", key, deps.into())?;
         let hashes = self.table("basetaskhash")?;
         for (task, hash) in &r.basehashes {
-            hashes.set_item(format!("{key}:{task}").as_str(), text(vm, hash), vm)?;
+            hashes.set_item(format!("{}:{task}", r.mcfn).as_str(), text(vm, hash), vm)?;
         }
         let by_pn = self.table("pkg_pn")?;
         match by_pn.get_item_opt(&*r.pn, vm)? {
-            Some(list) => drop(vm.call_method(&list, "append", (text(vm, key),))?),
-            None => by_pn.set_item(&*r.pn, texts(vm, [key]), vm)?,
+            Some(list) => drop(vm.call_method(&list, "append", (own,))?),
+            None => by_pn.set_item(&*r.pn, vm.ctx.new_list(vec![own]).into(), vm)?,
         }
         Ok(())
     }
@@ -233,9 +246,10 @@ impl Signatures for PythonSignatures {
         self.uncollected = Uncollected::begin().ok();
         let found = python(|vm| {
             let caches = vm.ctx.new_dict();
+            let shared = RefCell::default();
             let mut seen = rustc_hash::FxHashSet::default();
             for (mc, set) in &graph.plan.sets {
-                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![text(vm, mc)])? };
+                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![text(vm, mc)])?, shared: &shared };
                 for task in graph.tasks.iter().filter(|t| *graph.plan.sets[t.mc as usize].mc == **mc) {
                     if seen.insert((task.mc, task.recipe)) {
                         facts.add(&set.recipe(task.recipe).info)?;

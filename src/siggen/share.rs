@@ -96,15 +96,46 @@ pub struct Pieces {
     /// Where the tables are: numbers of others say other things.
     tables: usize,
     known: FxHashMap<u32, Arc<Piece>>,
+    places: Places,
 }
 
 impl Pieces {
     fn piece(&mut self, node: u32, tables: &dyn Tables) -> Arc<Piece> {
         let at = std::ptr::from_ref(tables).cast::<()>() as usize;
         if at != self.tables {
-            *self = Pieces { tables: at, known: FxHashMap::default() };
+            self.known.clear();
+            self.tables = at;
         }
         self.known.entry(node).or_insert_with(|| Arc::new(Piece::new(tables.node(node), tables))).clone()
+    }
+}
+
+/// Places of names by their numbers, for one recipe after the other: with the place stands the round it is of.
+#[derive(Default)]
+struct Places {
+    round: u32,
+    of: Vec<(u32, u32)>,
+}
+
+impl Places {
+    fn begin(&mut self) {
+        self.round += 1;
+    }
+    /// False: the name had a place already.
+    fn set(&mut self, name: u32, place: u32) -> bool {
+        let at = name as usize;
+        if self.of.len() <= at {
+            self.of.resize(at + 1, (0, 0));
+        }
+        std::mem::replace(&mut self.of[at], (self.round, place)).0 != self.round
+    }
+    /// Of a name that has one: places, sorted.
+    fn sorted(&self, names: &[u32], places: &mut Vec<u32>) {
+        let start = places.len();
+        places.extend(names.iter().map(|name| self.of[*name as usize].1));
+        if !places[start..].is_sorted_by(|a, b| a < b) {
+            places[start..].sort_unstable();
+        }
     }
 }
 
@@ -113,8 +144,9 @@ type Among = (BTreeSet<Str>, Vec<bool>);
 
 /// The recipe's share of its tasks' files.
 pub struct Share {
-    /// In the order of the names, each with the places of those it depends on.
-    names: Vec<(Arc<Piece>, Vec<u32>)>,
+    /// In the order of the names, each with where the places of those it depends on end in `deps`.
+    names: Vec<(Arc<Piece>, usize)>,
+    deps: Vec<u32>,
     /// Place of a task, and its closure (places) if that does not follow from the dependencies.
     tasks: FxHashMap<Str, (u32, Option<Vec<u32>>)>,
     /// The names left out of base hashes: all files leave out the same.
@@ -132,11 +164,11 @@ impl Share {
 
     /// The same, with what is made ready already. The tables only grow as long as `pieces` is in use.
     pub fn with(packed: &PackedSignatures, tables: &dyn Tables, pieces: &mut Pieces) -> Share {
-        let mut known: FxHashMap<u32, u32> = FxHashMap::default();
+        pieces.places.begin();
         let mut names: Vec<(u32, Arc<Piece>)> = Vec::with_capacity(packed.nodes.len() + 16);
         for node in &packed.nodes {
             let name = tables.node(*node)[0];
-            if known.insert(name, 0).is_none() {
+            if pieces.places.set(name, 0) {
                 names.push((name, pieces.piece(*node, tables)));
             }
         }
@@ -145,29 +177,42 @@ impl Share {
         let mut more: Vec<u32> = packed.taskdeps.iter().map(|(task, _)| *task).chain(closures.iter().flatten().flatten().copied()).collect();
         more.extend(names.iter().filter_map(|(_, piece)| piece.deps.as_deref()).flatten());
         for name in more {
-            if known.insert(name, 0).is_none() {
+            if pieces.places.set(name, 0) {
                 names.push((name, Arc::new(Piece::new([name, UNSAID, UNSAID], tables))));
             }
         }
         if !names.is_sorted_by(|(_, a), (_, b)| a.name() < b.name()) {
             names.sort_by(|(_, a), (_, b)| a.name().cmp(b.name()));
         }
-        known.extend(names.iter().enumerate().map(|(place, (name, _))| (*name, place as u32)));
-
-        let sorted = |list: &[u32]| {
-            let mut places: Vec<u32> = list.iter().map(|id| known[id]).collect();
-            if !places.is_sorted_by(|a, b| a < b) {
-                places.sort_unstable();
-                places.dedup();
-            }
-            places
-        };
-        let task = |((task, _), closure): (&(u32, u32), &Option<Vec<u32>>)| (tables.text(*task).into(), (known[task], closure.as_deref().map(sorted)));
-        Share {
-            tasks: packed.taskdeps.iter().zip(&closures).map(task).collect(),
-            names: names.into_iter().map(|(_, piece)| (piece.clone(), piece.deps.as_deref().map(sorted).unwrap_or_default())).collect(),
-            ignored: OnceLock::new(),
+        let places = &mut pieces.places;
+        for (place, (name, _)) in names.iter().enumerate() {
+            places.set(*name, place as u32);
         }
+
+        let mut deps = Vec::new();
+        let mut with_deps = |(_, piece): (u32, Arc<Piece>)| {
+            places.sorted(piece.deps.as_deref().unwrap_or_default(), &mut deps);
+            (piece, deps.len())
+        };
+        let names = names.into_iter().map(&mut with_deps).collect();
+        let sorted = |list: &Vec<u32>| {
+            let mut closure = Vec::with_capacity(list.len());
+            places.sorted(list, &mut closure);
+            closure.dedup();
+            closure
+        };
+        let task = |((task, _), closure): (&(u32, u32), &Option<Vec<u32>>)| {
+            (tables.text(*task).into(), (places.of[*task as usize].1, closure.as_ref().map(sorted)))
+        };
+        let tasks = packed.taskdeps.iter().zip(&closures).map(task).collect();
+        Share { tasks, names, deps, ignored: OnceLock::new() }
+    }
+
+    /// Places of the names that the one at a place depends on.
+    fn deps(&self, place: u32) -> &[u32] {
+        let at = place as usize;
+        let start = at.checked_sub(1).map_or(0, |before| self.names[before].1);
+        &self.deps[start..self.names[at].1]
     }
 
     /// Place of the task and those of the names that enter its base hash, sorted.
@@ -177,17 +222,23 @@ impl Share {
             return Ok((*own, closure.clone()));
         }
         let mut seen = vec![false; self.names.len()];
-        let mut next = self.names[*own as usize].1.clone();
+        let mut next = self.deps(*own).to_vec();
         while let Some(place) = next.pop() {
             if !std::mem::replace(&mut seen[place as usize], true) {
-                next.extend(&self.names[place as usize].1);
+                next.extend(self.deps(place));
             }
         }
         Ok((*own, (0..self.names.len() as u32).filter(|place| seen[*place as usize]).collect()))
     }
 
     fn among(&self, names: &BTreeSet<Str>) -> Among {
-        (names.clone(), self.names.iter().map(|(piece, _)| names.contains(piece.name())).collect())
+        let mut rest = names.iter().map(|name| &**name).peekable();
+        let is_one = |(piece, _): &(Arc<Piece>, usize)| {
+            // Both are sorted.
+            while rest.next_if(|name| *name < piece.name()).is_some() {}
+            rest.peek().is_some_and(|name| *name == piece.name())
+        };
+        (names.clone(), self.names.iter().map(is_one).collect())
     }
 
     /// The file of a task: its JSON, and the base hash that this content gives. `head` has all that is not
