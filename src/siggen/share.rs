@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn pieces_belong_to_their_tables() {
         let mut pieces = Pieces::default();
-        let mut file = |value: &str, pieces: &mut Pieces| {
+        let file = |value: &str, pieces: &mut Pieces| {
             let mut found = recipe();
             found.varvals.insert("A".into(), VarVal::Str(value.into()));
             let mut tables = Interner::default();

@@ -1,6 +1,6 @@
 //! The truth of what a function gives.
 
-use hz_data::{DataStore, Runtime};
+use hz_data::DataStore;
 
 /// Natively or in the VM, by the function.
 #[test]
