@@ -53,6 +53,7 @@ type Asked = (McId, RecipeId, Option<Str>);
 
 /// A task that was prepared here, and hashed as well once it has a hash.
 struct Hashed {
+    basehash: Str,
     /// Those that enter its hash.
     dependencies: Vec<TaskId>,
     files: Vec<(Str, Option<Str>)>,
@@ -315,7 +316,7 @@ impl Hashing {
 
         let tids = dependencies.iter().map(|dep| graph.task(*dep).tid.clone()).collect();
         let files = files.into_iter().map(|(path, sum)| (path, Some(sum))).collect();
-        self.hashed[task as usize] = Some(Hashed { dependencies, files, hash: None });
+        self.hashed[task as usize] = Some(Hashed { basehash: basehash.clone(), dependencies, files, hash: None });
         Ok(Some(tids))
     }
 
@@ -329,10 +330,9 @@ impl Hashing {
     pub(crate) fn hash(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<Str>> {
         let hash = {
             let Some(hashed) = self.hashed[task as usize].as_ref().filter(|_| !self.finished) else { return Ok(None) };
-            let basehash = graph.info(task).basehashes.get(&graph.task(task).name);
-            let (Some(dependencies), Some(basehash)) = (self.with_unihashes(graph, hashed), basehash) else { return Ok(None) };
+            let Some(dependencies) = self.with_unihashes(graph, hashed) else { return Ok(None) };
             let files = hashed.files.iter().map(|(path, sum)| (&**path, sum.as_deref())).collect();
-            hz_siggen::task_hash(basehash, &TaskInputs { dependencies, files, taint: None }, &self.rules)
+            hz_siggen::task_hash(&hashed.basehash, &TaskInputs { dependencies, files, taint: None }, &self.rules)
         };
         let tid = self.tid(graph, task, vm);
         self.tables.taskhash.set_item(tid.as_object(), text(vm, &hash), vm)?;
@@ -442,10 +442,10 @@ impl Hashing {
                 ..SigData::default()
             }
         };
-        let (Some(hashed), Some(unihash), Some(basehash)) = (&self.hashed[at], &self.unihashes[at], info.basehashes.get(&item.name)) else { return Ok(false) };
+        let (Some(hashed), Some(unihash)) = (&self.hashed[at], &self.unihashes[at]) else { return Ok(false) };
         let (Some(hash), Some(dependencies)) = (&hashed.hash, self.with_unihashes(graph, hashed)) else { return Ok(false) };
         let run = RunData::new(dependencies, &hashed.files, hash.clone(), unihash.clone(), &self.rules);
-        let head = SigData { basehash: basehash.clone(), run: Some(run), ..head };
+        let head = SigData { basehash: hashed.basehash.clone(), run: Some(run), ..head };
         let path = format!("{}.{}.sigdata.{unihash}", info.stamp, item.name);
         let Some(Some(dumps)) = &mut self.dumps else { return Ok(false) };
         Ok(written(&info.mcfn, &head, Path::new(&path), &mut dumps.json))
