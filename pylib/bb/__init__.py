@@ -45,14 +45,18 @@ class BBLoggerMixin:
     def debug3(self, *args, **kwargs):
         return self.bbdebug(3, *args, **kwargs)
 
-    def bbdebug(self, level, msg, *args, **kwargs):
-        """Debug messages of a level; those nobody asked for are dropped here, except in tasks,
-        whose log files hold all."""
-        number = logging.DEBUG - level + 1
+    def wants_debug(self, level):
+        """Did anybody ask for debug messages of a level? In tasks all are, whose log files hold them."""
         event = sys.modules.get("bb.event")
-        if not (event and event.worker_pid):
-            if number < min(msg_module.loggerDefaultLogLevel, msg_module.loggerDefaultDomains.get(self.name, 100)):
-                return None
+        if event and event.worker_pid:
+            return True
+        return logging.DEBUG - level + 1 >= min(msg_module.loggerDefaultLogLevel, msg_module.loggerDefaultDomains.get(self.name, 100))
+
+    def bbdebug(self, level, msg, *args, **kwargs):
+        """Debug messages of a level; those nobody asked for are dropped here."""
+        number = logging.DEBUG - level + 1
+        if not self.wants_debug(level):
+            return None
         if not isinstance(msg, str):
             mainlogger.warning("Invalid arguments in bbdebug: %s" % repr((level, msg) + args))
         return self.log(number, msg, *args, **kwargs)

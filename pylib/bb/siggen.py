@@ -566,6 +566,13 @@ class SignatureGeneratorUniHashMixIn:
                 result[tid] = unihash
             else:
                 asked.append(tid)
+        if asked:
+            result.update(self._ask_unihashes(asked))
+        return result
+
+    def _ask_unihashes(self, asked):
+        """The unihashes of tasks for which none is remembered."""
+        result = {}
         answers = []
         if asked:
             try:
@@ -573,6 +580,7 @@ class SignatureGeneratorUniHashMixIn:
                     answers = client.get_unihash_batch([(self._get_method(tid), self.taskhash[tid]) for tid in asked])
             except _CONNECTION_ERRORS as exc:
                 self._tell_unreachable(exc)
+        told = hashequiv_logger.wants_debug(2)
         for tid, unihash in zip(asked, answers or [None] * len(asked)):
             taskhash = self.taskhash[tid]
             if unihash:
@@ -580,9 +588,9 @@ class SignatureGeneratorUniHashMixIn:
                 # Only one that differs is worth telling early.
                 level = 2 if unihash == taskhash else 1
                 hashequiv_logger.bbdebug(level, "Found unihash %s in place of %s for %s from %s" % (unihash, taskhash, tid, self.server))
-            else:
+            elif told:
                 hashequiv_logger.debug2("No reported unihash for %s:%s from %s" % (tid, taskhash, self.server))
-                unihash = taskhash
+            unihash = unihash or taskhash
             self.set_unihash(tid, unihash)
             result[tid] = unihash
         return result
@@ -743,6 +751,71 @@ def _leavings_known():
         if dump is not None and not (set(dump.__code__.co_names) <= _PLAIN_NAMES):
             return False
     return True
+
+
+# What of a generator native code does for many tasks at once, and what it may have of its own besides, if that comes
+# to little (bb._plainly).
+_DONE_NATIVELY = (
+    "prep_taskhash", "read_taint", "set_setscene_tasks", "get_unihash", "get_unihashes", "_get_unihash", "_cache_key", "_unihash", "_with_unihashes",
+)
+_WITH_NOTES = ("get_taskhash", "get_cached_unihash")
+_OF_STAMPS = ("get_stampfile_hash",)
+_TABLES = ("basehash", "taskhash", "unihash", "runtaskdeps", "file_checksum_values", "taints", "tidtopn")
+
+
+def _method_of_ours(kind, name):
+    found = next((cls for cls in kind.__mro__ if name in vars(cls)), None)
+    return found is not None and _is_ours(found)
+
+
+def _is_plain(generator):
+    kind = type(generator)
+    hooks = ("__getattribute__", "__getattr__", "__setattr__")
+    if not isinstance(generator, SignatureGeneratorBasic) or any(name in vars(cls) for cls in kind.__mro__[:-1] for name in hooks):
+        return False
+    mixin = isinstance(generator, SignatureGeneratorUniHashMixIn)
+    names = _DONE_NATIVELY if mixin else [name for name in _DONE_NATIVELY if name not in ("_get_unihash", "_cache_key")]
+    return vars(generator).keys().isdisjoint(names) and all(_method_of_ours(kind, name) for name in names)
+
+
+def _native_hashing():
+    """What native code needs to hash the tasks of a graph as the generator would, each once: is a server asked,
+    what rundep_check tells apart, the tables of tasks, what the generator notes besides, folders left out of checksums,
+    what rundep_check comes to (see _depfilter.function_for), and whether stamps are named by the unihash as ours are.
+    None: the generator has to be asked."""
+    generator = bb.parse.siggen
+    if not _is_plain(generator) or any(type(vars(generator).get(name)) is not dict for name in _TABLES):
+        return None
+    from bb._depfilter import function_for
+    from bb._plainly import together
+
+    notes = together(generator, _WITH_NOTES, _is_ours)
+    if notes is None:
+        return None
+    kind = type(generator)
+    told = generator._rundep_answers[:2] if generator._rundep_answers else None
+    if _method_of_ours(kind, "rundep_check") and "rundep_check" not in vars(generator):
+        told = (), ()
+    told = told and ([*told[0]], [*told[1]])
+    tables = [vars(generator)[name] for name in _TABLES]
+    asks = isinstance(generator, SignatureGeneratorUniHashMixIn)
+    check = None if "rundep_check" in vars(generator) else function_for(kind.rundep_check)
+    stamps = asks and together(generator, _WITH_NOTES + _OF_STAMPS, _is_ours) is not None
+    return asks, told, tables, notes, " ".join(generator.localdirsexclude), check, stamps
+
+
+def _native_dumps():
+    """What native code needs to write the signature files of tasks it hashed: names left out of base hashes, and
+    BB_TASKHASH_IGNORE_TASKS. None: the generator has its own way."""
+    generator = bb.parse.siggen
+    if not _is_plain(generator):
+        return None
+    from bb._plainly import method
+
+    found = method(generator, "dump_sigtask", _is_ours)
+    if found is None or found.notes:
+        return None
+    return [*generator.basehash_ignore_vars], generator.taskhash_ignore_tasks or None
 
 
 # All that is called of a generator to hash the tasks of a graph.

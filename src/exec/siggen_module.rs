@@ -25,7 +25,7 @@ mod _hz_siggen {
     use rustpython_vm::{AsObject, Py, PyObject, PyObjectRef, PyPayload, PyResult, VirtualMachine, pyclass};
     use sha2::Digest;
     use std::cell::RefCell;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     fn text(value: &PyObject, vm: &VirtualMachine) -> PyResult<Str> {
@@ -295,20 +295,12 @@ mod _hz_siggen {
     }
 
     fn run_part(run: &PyDictRef, vm: &VirtualMachine) -> PyResult<RunData> {
-        let mut dependencies = tuples::<3>(&*run.get_item("dependencies", vm)?, vm)?;
-        dependencies.sort();
+        let dependencies = tuples::<3>(&*run.get_item("dependencies", vm)?, vm)?;
+        let dependencies = dependencies.iter().map(|[pnid, tid, unihash]| (part(pnid), part(tid), part(unihash))).collect();
         let files = tuples::<2>(&*run.get_item("files", vm)?, vm)?;
         let files: Vec<(Str, Option<Str>)> = files.into_iter().map(|[path, sum]| (path.unwrap_or_default(), sum)).collect();
-        let files = hz_siggen::hash::ordered_files(&files, &signatures::rules());
-        let runtaskhashes: BTreeMap<Str, Str> =
-            dependencies.iter().map(|[pnid, _, unihash]| (part(pnid).into(), part(unihash).into())).collect();
-        Ok(RunData {
-            runtaskdeps: dependencies.into_iter().map(|[pnid, ..]| pnid.unwrap_or_default()).collect(),
-            file_checksum_values: files.into_iter().map(|(path, sum)| (hz_siggen::hash::shown_name(&path), sum)).collect(),
-            runtaskhashes,
-            taskhash: text(&*run.get_item("taskhash", vm)?, vm)?,
-            unihash: text(&*run.get_item("unihash", vm)?, vm)?,
-        })
+        let (taskhash, unihash) = (text(&*run.get_item("taskhash", vm)?, vm)?, text(&*run.get_item("unihash", vm)?, vm)?);
+        Ok(RunData::new(dependencies, &files, taskhash, unihash, &signatures::rules()))
     }
 
     /// What `bb.siggen` puts together for a file.

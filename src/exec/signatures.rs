@@ -3,6 +3,7 @@
 
 use hz_diagnostics::Str;
 use hz_siggen::packed::{Tables, with_interner};
+use hz_siggen::share::Pieces;
 use hz_siggen::{LibrarySignatures, PackedSignatures, RecipeSignatures, Rules, Share, SigData};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ struct Known {
     signatures: HashMap<Str, PackedSignatures>,
     /// The recipe asked for last: signature files are written recipe by recipe.
     share: Option<(Str, Arc<Share>)>,
+    /// What it and those before were made of.
+    pieces: Pieces,
     libraries: Option<Arc<LibrarySignatures>>,
     rules: Rules,
 }
@@ -51,7 +54,10 @@ pub fn set_packed(mcfn: &str, signatures: PackedSignatures) {
 
 /// Sets where to look for recipes that were not parsed in this process.
 pub fn set_source(source: Source) {
-    known(|k| k.share = None);
+    known(|k| {
+        k.share = None;
+        k.pieces = Pieces::default();
+    });
     *lock(&SOURCE) = Some(source);
 }
 
@@ -59,6 +65,7 @@ pub fn set_source(source: Source) {
 pub fn clear() {
     known(|k| {
         k.share = None;
+        k.pieces = Pieces::default();
         k.signatures.clear();
     });
 }
@@ -93,10 +100,13 @@ pub fn share(mcfn: &str) -> Option<Arc<Share>> {
         return Some(share);
     }
     let mut found = None;
-    look(mcfn, &mut |packed, tables| found = Some(Arc::new(Share::new(packed, tables))));
-    let found = found?;
-    known(|k| k.share = Some((mcfn.into(), found.clone())));
-    Some(found)
+    let mut pieces = known(|k| std::mem::take(&mut k.pieces));
+    look(mcfn, &mut |packed, tables| found = Some(Arc::new(Share::with(packed, tables, &mut pieces))));
+    known(|k| {
+        k.pieces = pieces;
+        k.share = found.clone().map(|share| (mcfn.into(), share));
+    });
+    found
 }
 
 /// A signature file that is written later, in a process that knows the recipe.

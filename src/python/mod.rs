@@ -19,6 +19,7 @@ pub mod store;
 pub mod utils;
 pub mod vm;
 
+pub use native::{Val, is_true};
 pub use quiet::is_quiet;
 pub use runtime::{PythonRuntime, call_python_function, shared};
 pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, fork_lightly, just_forked, run_deferred, start, started};

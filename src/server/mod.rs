@@ -10,6 +10,7 @@ mod environment;
 mod farm;
 mod files_module;
 mod graphs;
+mod hashing;
 mod hashserv;
 mod lock;
 mod modules;

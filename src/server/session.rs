@@ -240,10 +240,10 @@ fn frame(request: &Request, terminal: &Terminal, work: &mut dyn FnMut(&mut Sessi
 
 /// While this lives no garbage is looked for, and what was made meanwhile is never looked at: modules and functions,
 /// which stay.
-struct Uncollected(());
+pub(crate) struct Uncollected(());
 
 impl Uncollected {
-    fn begin() -> Result<Uncollected> {
+    pub(crate) fn begin() -> Result<Uncollected> {
         python(|vm| call(vm, "gc", "disable", Vec::new())).map_err(python_error)?;
         Ok(Uncollected(()))
     }

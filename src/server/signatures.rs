@@ -2,13 +2,17 @@
 //! sees it, and the recipe facts that generator reads.
 
 use crate::bridge::{call, module, number, text, texts};
+use crate::hashing::Hashing;
+use crate::session::Uncollected;
 use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
 use hz_runqueue::{Leavings, Signatures};
+use rustc_hash::FxHashMap;
 use rustpython_vm::builtins::PyDictRef;
-use rustpython_vm::{PyObjectRef, PyResult, VirtualMachine};
+use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
+use std::cell::RefCell;
 
 /// A failed call into Python, told, as the run queue's error.
 pub fn graph_error(error: RuntimeError) -> GraphError {
@@ -28,6 +32,10 @@ pub struct PythonSignatures {
     /// Can it be told before a task runs what it leaves?
     leavings: bool,
     stamps: StampNames,
+    /// What is done natively for all tasks, if the generator's classes let it.
+    hashing: Option<Hashing>,
+    /// While tasks are hashed: what that makes stays.
+    uncollected: Option<Uncollected>,
 }
 
 /// Who gives stamps their names.
@@ -42,7 +50,7 @@ enum StampNames {
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator }
+        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator, hashing: None, uncollected: None }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -58,7 +66,10 @@ impl PythonSignatures {
     }
 
     /// The task's unihash has to be asked for anew.
-    fn forget(&self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<()> {
+    fn forget(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<()> {
+        if let Some(hashing) = &mut self.hashing {
+            hashing.forget(task);
+        }
         match &self.unihashes {
             Some(unihashes) => unihashes.pop_item(&*graph.task(task).tid, vm).map(drop),
             None => Ok(()),
@@ -87,6 +98,11 @@ impl PythonSignatures {
         } else {
             let tid = format!("{}:{plain}", graph.mcfn(task));
             python(|vm| {
+                if let Some(hashing) = &self.hashing
+                    && let Some(hash) = hashing.stamp_hash(graph, task, vm)?
+                {
+                    return Ok(Some(hash));
+                }
                 if let Some(hash) = hash {
                     return Ok(Some(hash.call((vm.ctx.new_str(tid),), vm)?.str(vm)?.to_string()));
                 }
@@ -142,6 +158,8 @@ impl PythonSignatures {
 struct Facts<'a> {
     vm: &'a VirtualMachine,
     object: PyObjectRef,
+    /// Texts that many recipes have: names of tasks, class files.
+    shared: &'a RefCell<FxHashMap<Str, PyObjectRef>>,
 }
 
 impl Facts<'_> {
@@ -150,13 +168,22 @@ impl Facts<'_> {
         table.downcast::<rustpython_vm::builtins::PyDict>().map_err(|_| self.vm.new_type_error("not a dict"))
     }
 
-    fn put(&self, table: &str, key: &str, value: PyObjectRef) -> PyResult<()> {
+    fn shared(&self, text: &Str) -> PyObjectRef {
+        self.shared.borrow_mut().entry(text.clone()).or_insert_with(|| self.vm.ctx.new_str(&**text).into()).clone()
+    }
+
+    fn all_shared<'s>(&self, texts: impl IntoIterator<Item = &'s Str>) -> PyObjectRef {
+        self.vm.ctx.new_list(texts.into_iter().map(|text| self.shared(text)).collect()).into()
+    }
+
+    fn put(&self, table: &str, key: &PyObject, value: PyObjectRef) -> PyResult<()> {
         self.table(table)?.set_item(key, value, self.vm)
     }
 
     fn add(&self, r: &RecipeInfo) -> PyResult<()> {
         let vm = self.vm;
-        let key = &*r.mcfn;
+        let own = text(vm, &r.mcfn);
+        let key = &*own;
         for (table, value) in [
             ("pkg_fn", &r.pn),
             ("stamp", &r.stamp),
@@ -172,21 +199,21 @@ impl Facts<'_> {
         let pairs = |items: &indexmap::IndexMap<Str, Str>| -> PyResult {
             let dict = vm.ctx.new_dict();
             for (k, v) in items {
-                dict.set_item(&**k, text(vm, v), vm)?;
+                dict.set_item(&*self.shared(k), text(vm, v), vm)?;
             }
             Ok(dict.into())
         };
         let lists = |items: &indexmap::IndexMap<Str, Vec<Str>>, first: &[Str]| -> PyResult {
             let dict = vm.ctx.new_dict();
             for (k, v) in items {
-                dict.set_item(&**k, texts(vm, first.iter().chain(v)), vm)?;
+                dict.set_item(&*self.shared(k), self.all_shared(first.iter().chain(v)), vm)?;
             }
             Ok(dict.into())
         };
         self.put("stamp_extrainfo", key, pairs(&r.stamp_extrainfo)?)?;
         self.put("file_checksums", key, pairs(&r.file_checksums)?)?;
-        self.put("inherits", key, texts(vm, &r.inherits))?;
-        self.put("deps", key, texts(vm, &r.depends))?;
+        self.put("inherits", key, self.all_shared(&r.inherits))?;
+        self.put("deps", key, self.all_shared(&r.depends))?;
         let version = [&r.pe, &r.pv, &r.pr].map(|t| text(vm, t));
         self.put("pkg_pepvpr", key, vm.ctx.new_tuple(version.to_vec()).into())?;
         self.put("pkg_dp", key, number(vm, r.default_preference.max(0) as usize))?;
@@ -195,20 +222,20 @@ impl Facts<'_> {
         self.put("rundeps", key, lists(&r.rdepends_pkg, &r.rdepends)?)?;
         self.put("runrecs", key, lists(&r.rrecommends_pkg, &r.rrecommends)?)?;
         let deps = vm.ctx.new_dict();
-        deps.set_item("tasks", texts(vm, &r.task_deps.tasks), vm)?;
+        deps.set_item("tasks", self.all_shared(&r.task_deps.tasks), vm)?;
         deps.set_item("parents", lists(&r.task_deps.parents, &[])?, vm)?;
         for (flag, tasks) in &r.task_deps.flags {
-            deps.set_item(&**flag, pairs(tasks)?, vm)?;
+            deps.set_item(&*self.shared(flag), pairs(tasks)?, vm)?;
         }
         self.put("task_deps", key, deps.into())?;
         let hashes = self.table("basetaskhash")?;
         for (task, hash) in &r.basehashes {
-            hashes.set_item(format!("{key}:{task}").as_str(), text(vm, hash), vm)?;
+            hashes.set_item(format!("{}:{task}", r.mcfn).as_str(), text(vm, hash), vm)?;
         }
         let by_pn = self.table("pkg_pn")?;
         match by_pn.get_item_opt(&*r.pn, vm)? {
-            Some(list) => drop(vm.call_method(&list, "append", (text(vm, key),))?),
-            None => by_pn.set_item(&*r.pn, texts(vm, [key]), vm)?,
+            Some(list) => drop(vm.call_method(&list, "append", (own,))?),
+            None => by_pn.set_item(&*r.pn, vm.ctx.new_list(vec![own]).into(), vm)?,
         }
         Ok(())
     }
@@ -216,11 +243,13 @@ impl Facts<'_> {
 
 impl Signatures for PythonSignatures {
     fn setup(&mut self, graph: &TaskGraph) -> Result<()> {
-        let caches = python(|vm| {
+        self.uncollected = Uncollected::begin().ok();
+        let found = python(|vm| {
             let caches = vm.ctx.new_dict();
+            let shared = RefCell::default();
             let mut seen = rustc_hash::FxHashSet::default();
             for (mc, set) in &graph.plan.sets {
-                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![text(vm, mc)])? };
+                let facts = Facts { vm, object: call(vm, "bb._cooker", "CacheData", vec![text(vm, mc)])?, shared: &shared };
                 for task in graph.tasks.iter().filter(|t| *graph.plan.sets[t.mc as usize].mc == **mc) {
                     if seen.insert((task.mc, task.recipe)) {
                         facts.add(&set.recipe(task.recipe).info)?;
@@ -237,9 +266,11 @@ impl Signatures for PythonSignatures {
                 [ours, hash] if ours.clone().is_true(vm)? => StampNames::Plain((!vm.is_none(hash)).then(|| hash.clone())),
                 _ => StampNames::Generator,
             };
-            Ok((Some(caches), call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok(), known, names))
+            let memory = call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok();
+            let hashing = Hashing::new(graph, &caches, vm)?;
+            Ok((Some(caches), memory, known, names, hashing))
         })?;
-        (self.caches, self.unihashes, self.leavings, self.stamps) = caches;
+        (self.caches, self.unihashes, self.leavings, self.stamps, self.hashing) = found;
         Ok(())
     }
 
@@ -270,6 +301,11 @@ impl Signatures for PythonSignatures {
 
     fn prep_taskhash(&mut self, graph: &TaskGraph, task: TaskId) -> Result<Vec<Str>> {
         python(|vm| {
+            if let Some(hashing) = &mut self.hashing
+                && let Some(found) = hashing.prepare(graph, task, vm)?
+            {
+                return Ok(found);
+            }
             let args = vec![text(vm, &graph.task(task).tid), Self::dependencies(graph, task, vm), self.caches(vm)];
             let found = Self::method(vm, "prep_taskhash", args)?;
             if vm.is_none(&found) {
@@ -283,6 +319,11 @@ impl Signatures for PythonSignatures {
     fn get_taskhash(&mut self, graph: &TaskGraph, task: TaskId) -> Result<Str> {
         python(|vm| {
             self.forget(graph, task, vm)?;
+            if let Some(hashing) = &mut self.hashing
+                && let Some(hash) = hashing.hash(graph, task, vm)?
+            {
+                return Ok(hash);
+            }
             let args = vec![text(vm, &graph.task(task).tid), Self::dependencies(graph, task, vm), self.caches(vm)];
             Ok(Self::method(vm, "get_taskhash", args)?.str(vm)?.to_string().into())
         })
@@ -290,17 +331,36 @@ impl Signatures for PythonSignatures {
 
     fn get_unihashes(&mut self, graph: &TaskGraph, tasks: &[TaskId]) -> Result<Vec<Str>> {
         python(|vm| {
-            let list = texts(vm, tasks.iter().map(|t| &graph.task(*t).tid));
-            let found = Self::method(vm, "get_unihashes", vec![list])?;
-            let unihash = |t: &TaskId| {
-                let tid = &*graph.task(*t).tid;
-                let unihash = found.get_item(tid, vm)?;
-                if let Some(unihashes) = &self.unihashes {
-                    unihashes.set_item(tid, unihash.clone(), vm)?;
-                }
-                Ok(unihash.str(vm)?.to_string().into())
+            let known = match &mut self.hashing {
+                Some(hashing) => hashing.unihashes(graph, tasks, vm)?,
+                None => vec![None; tasks.len()],
             };
-            tasks.iter().map(unihash).collect()
+            let asked = tasks.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(task, _)| *task);
+            let (missing, others): (Vec<TaskId>, Vec<TaskId>) = asked.partition(|task| self.hashing.as_ref().is_some_and(|hashing| hashing.knows(*task)));
+            let found = vm.ctx.new_dict();
+            for (asked, method) in [(missing, "_ask_unihashes"), (others, "get_unihashes")].into_iter().filter(|(asked, _)| !asked.is_empty()) {
+                let answers = Self::method(vm, method, vec![texts(vm, asked.iter().map(|t| &graph.task(*t).tid))])?;
+                vm.call_method(found.as_object(), "update", (answers,))?;
+            }
+            let found: PyObjectRef = found.into();
+            let unihash = |(task, known): (&TaskId, Option<Str>)| {
+                let tid = &*graph.task(*task).tid;
+                let (unihash, shown) = match known {
+                    Some(known) => (known.clone(), text(vm, &known)),
+                    None => {
+                        let found = found.get_item(tid, vm)?;
+                        (found.str(vm)?.to_string().into(), found)
+                    }
+                };
+                if let Some(unihashes) = &self.unihashes {
+                    unihashes.set_item(tid, shown, vm)?;
+                }
+                if let Some(hashing) = &mut self.hashing {
+                    hashing.set_unihash(*task, &unihash);
+                }
+                Ok(unihash)
+            };
+            tasks.iter().zip(known).map(unihash).collect()
         })
     }
 
@@ -330,6 +390,11 @@ impl Signatures for PythonSignatures {
 
     fn dump_sigtask(&mut self, graph: &TaskGraph, task: TaskId) -> Result<()> {
         python(|vm| {
+            if let Some(hashing) = &mut self.hashing
+                && hashing.dump(graph, task, vm)?
+            {
+                return Ok(());
+            }
             let base = text(vm, &graph.info(task).stamp);
             let args = vec![text(vm, graph.mcfn(task)), text(vm, &graph.task(task).name), base, vm.ctx.new_bool(true).into()];
             Self::method(vm, "dump_sigtask", args).map(drop)
@@ -373,6 +438,10 @@ impl Signatures for PythonSignatures {
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {
+        if let Some(hashing) = &mut self.hashing {
+            hashing.finish();
+        }
+        self.uncollected = None;
         python(|vm| Self::method(vm, "writeout_file_checksum_cache", vec![]).map(drop))
     }
 

@@ -100,6 +100,22 @@ pub struct RunData {
     pub unihash: Str,
 }
 
+impl RunData {
+    /// From (name, task id, unihash) of the tasks it runs after, and its local files, in any order.
+    pub fn new(mut dependencies: Vec<(&str, &str, &str)>, files: &[(Str, Option<Str>)], taskhash: Str, unihash: Str, rules: &crate::Rules) -> RunData {
+        dependencies.sort_unstable();
+        let files = crate::hash::ordered_files(files, rules);
+        let names: Vec<Str> = dependencies.iter().map(|(name, ..)| Str::from(*name)).collect();
+        RunData {
+            runtaskhashes: names.iter().cloned().zip(dependencies.iter().map(|(_, _, unihash)| Str::from(*unihash))).collect(),
+            runtaskdeps: names,
+            file_checksum_values: files.into_iter().map(|(path, sum)| (crate::hash::shown_name(&path), sum)).collect(),
+            taskhash,
+            unihash,
+        }
+    }
+}
+
 /// A file that cannot be read as sigdata.
 #[derive(Debug)]
 pub struct SigdataError {
@@ -321,17 +337,22 @@ impl SigData {
 }
 
 thread_local! {
-    /// Making its state anew takes longer than most files.
-    static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> = const { std::cell::RefCell::new(None) };
+    /// Making its state anew takes longer than most files; and the room for what it makes, so that no memory is
+    /// touched for the first time for each.
+    static COMPRESSOR: std::cell::RefCell<Option<(zstd::bulk::Compressor<'static>, Vec<u8>)>> = const { std::cell::RefCell::new(None) };
 }
 
-fn compressed(json: &str) -> io::Result<Vec<u8>> {
+/// Shows the text compressed.
+fn compressed<T>(json: &str, look: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<T> {
     COMPRESSOR.with_borrow_mut(|kept| {
-        let compressor = match kept {
-            Some(compressor) => compressor,
-            None => kept.insert(zstd::bulk::Compressor::new(LEVEL)?),
+        let (compressor, bytes) = match kept {
+            Some(kept) => kept,
+            None => kept.insert((zstd::bulk::Compressor::new(LEVEL)?, Vec::new())),
         };
-        compressor.compress(json.as_bytes())
+        bytes.clear();
+        bytes.reserve(zstd::zstd_safe::compress_bound(json.len()));
+        compressor.compress_to_buffer(json.as_bytes(), bytes)?;
+        look(bytes)
     })
 }
 
@@ -345,11 +366,10 @@ pub fn write_file(path: &Path, json: &str) -> io::Result<()> {
     if renewed(path, json) {
         return Ok(());
     }
-    let bytes = compressed(json)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folders(folder)?;
     let mut file = tempfile::Builder::new().prefix("sigtask.").tempfile_in(folder)?;
-    file.write_all(&bytes)?;
+    compressed(json, |bytes| file.write_all(bytes))?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o664))?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
@@ -358,6 +378,8 @@ pub fn write_file(path: &Path, json: &str) -> io::Result<()> {
 thread_local! {
     /// What takes files apart, and the room for their texts: files are written one after the other.
     static HELD: std::cell::RefCell<Option<(zstd::bulk::Decompressor<'static>, Vec<u8>)>> = const { std::cell::RefCell::new(None) };
+    /// The room for what they hold.
+    static READ: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 /// Is this what bytes of a file hold?
@@ -384,8 +406,12 @@ fn renewed(path: &Path, json: &str) -> bool {
         return false;
     }
     let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).open(path) else { return false };
-    let mut held = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
-    (&file).read_to_end(&mut held).is_ok_and(|_| holds(&held, json)) && file.set_modified(std::time::SystemTime::now()).is_ok()
+    let same = READ.with_borrow_mut(|held| {
+        held.clear();
+        held.reserve(usize::try_from(meta.len()).unwrap_or_default() + 1);
+        (&file).read_to_end(held).is_ok_and(|_| holds(held, json))
+    });
+    same && file.set_modified(std::time::SystemTime::now()).is_ok()
 }
 
 /// Makes missing folders group-writable whatever the umask says.

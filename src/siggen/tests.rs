@@ -461,3 +461,16 @@ fn what_is_kept_between_recipes_changes_nothing() {
     }
     assert!(good > 1000 && again > 3 * good, "the rounds are worth something: {good}, {again}");
 }
+
+/// What a file says of the task hash stands in the order in which it was hashed.
+#[test]
+fn dependencies_and_files_are_in_the_order_of_the_hash() {
+    let dependencies = vec![("b:do_x", "/b.bb:do_x", "2"), ("a:do_x", "/a2.bb:do_x", "1"), ("a:do_x", "/a1.bb:do_x", "3")];
+    let files: Vec<(Str, Option<Str>)> = vec![("/z/a".into(), Some("f".into())), ("/d/./m".into(), None)];
+    let run = RunData::new(dependencies, &files, "h".into(), "u".into(), &Rules::default());
+    assert_eq!(run.runtaskdeps, ["a:do_x", "a:do_x", "b:do_x"].map(Str::from));
+    // The last of a name counts.
+    assert_eq!(run.runtaskhashes, [("a:do_x".into(), "1".into()), ("b:do_x".into(), "2".into())].into());
+    assert_eq!(run.file_checksum_values, [("./m".into(), None), ("a".into(), Some("f".into()))]);
+    assert_eq!((&*run.taskhash, &*run.unihash), ("h", "u"));
+}

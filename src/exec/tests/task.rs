@@ -290,9 +290,13 @@ fn tasks() {
          told = bb._depfilter.names_told_apart\n\
          assert told(scope['good']) == ({'do_a'}, {'do_b'}), told(scope['good'])\n\
          for name in ('logs', 'writes', 'any_task', 'any_dependency'):\n    \
-             assert told(scope[name]) is None, name\n",
+             assert told(scope[name]) is None, name\n\
+         passed = bb._depfilter.function_for\n\
+         assert passed(scope['good']) is scope['passed']\n\
+         assert passed(scope['logs']) is None and passed(scope['passed']) is None\n",
         &f.store,
     );
+    what_methods_come_to(&f, dir.path());
 
     // The unihash cache is the reference's: a pickle of [dict, version].
     python(
@@ -347,4 +351,110 @@ fn tasks() {
     );
     let left = f.spawner.terminate(Duration::from_secs(10));
     assert!(matches!(left.as_slice(), [Report::Exited { .. }]), "{left:?}");
+}
+
+/// What methods of a generator of the metadata's add to ours is read off their code and their tables.
+fn what_methods_come_to(f: &Fixture, dir: &std::path::Path) {
+    let generators = "import bb\nimport bb.siggen\n\n
+class Locks:
+    def __init__(self, data):
+        self.locked, self.recipes, self.hashes = {}, {}, {}
+        super().__init__(data)
+
+    def get_taskhash(self, tid, deps, dataCaches):
+        if tid in self.hashes:
+            return self.hashes[tid] or super().get_taskhash(tid, deps, dataCaches)
+        h = super().get_taskhash(tid, deps, dataCaches)
+        (mc, _, task, fn) = bb.runqueue.split_tid_mcfn(tid)
+        name = dataCaches[mc].pkg_fn[fn]
+        self.recipes[fn] = name
+        if any(x in d for d in [bb.runqueue.mc_from_tid(d) for d in deps] for x in self.locked):
+            bb.note('locked')
+        if name in self.locked:
+            return self.locked[name]
+        self.hashes[tid] = False
+        return h
+
+    def get_cached_unihash(self, tid):
+        if tid in self.hashes and self.hashes[tid] and not self.inside:
+            return self.hashes[tid]
+        (mc, _, task, fn) = bb.runqueue.split_tid_mcfn(tid)
+        if (self.recipes[fn], task) in self.locked:
+            return 'locked'
+        return super().get_cached_unihash(tid)
+
+    def dump_sigtask(self, fn, task, stampbase, runtime):
+        tid = fn + ':' + task
+        if tid in self.hashes and self.hashes[tid]:
+            return
+        super(bb.siggen.SignatureGeneratorBasicHash, self).dump_sigtask(fn, task, stampbase, runtime)
+
+
+class Generator(Locks, bb.siggen.SignatureGeneratorBasicHash):
+    name = 'locks'
+
+
+class Other(Generator):
+    def get_taskhash(self, tid, deps, dataCaches):
+        return super().get_taskhash(tid, deps, dataCaches) + 'x'
+
+
+class Tells(Generator):
+    def get_taskhash(self, tid, deps, dataCaches):
+        bb.note(tid)
+        return super().get_taskhash(tid, deps, dataCaches)
+
+
+class Changes(Generator):
+    def dump_sigtask(self, fn, task, stampbase, runtime):
+        super().dump_sigtask(fn, task, stampbase + 'x', runtime)
+
+
+class Empties(Generator):
+    def get_cached_unihash(self, tid):
+        if 'x' in self.recipes:
+            return None
+        return super().get_cached_unihash(tid)
+
+
+class Asks(Generator):
+    def get_unihash(self, tid):
+        return 'other'
+";
+    let file = dir.join("hz_generators.py");
+    std::fs::write(&file, generators).unwrap();
+    f.set("GENERATORS", file.to_str().unwrap());
+    python(
+        "import importlib.util, bb.parse, bb.siggen\n\
+         spec = importlib.util.spec_from_file_location('hz_generators', d.getVar('GENERATORS'))\n\
+         m = importlib.util.module_from_spec(spec)\n\
+         spec.loader.exec_module(m)\n\
+         kept = bb.parse.siggen\n\
+         def found(kind):\n    \
+             bb.parse.siggen = kind(d)\n    \
+             return bb.siggen._native_hashing()\n\
+         asks, told, tables, notes, exclude, check, stamps = found(m.Generator)\n\
+         g = bb.parse.siggen\n\
+         assert not asks and told == ([], []) and not stamps and check is None\n\
+         assert tables[1] is g.taskhash and 'CVS' in exclude\n\
+         assert [note[1:] for note in notes] == [(False, 'pkg_fn', None), (True, None, False)], notes\n\
+         assert notes[0][0] is g.recipes and notes[1][0] is g.hashes\n\
+         g.hashes['t'] = False\n\
+         assert bb.siggen._native_dumps() is not None\n\
+         g.hashes['t'] = 'locked'\n\
+         assert bb.siggen._native_dumps() is None\n\
+         found(m.Generator)\n\
+         bb.parse.siggen.locked['tool'] = 'h'\n\
+         assert bb.siggen._native_hashing() is None\n\
+         bb.parse.siggen = m.Generator(d)\n\
+         bb.parse.siggen.get_taskhash = None\n\
+         assert bb.siggen._native_hashing() is None\n\
+         for kind in (m.Other, m.Tells, m.Empties, m.Asks, bb.siggen.SignatureGenerator):\n    \
+             assert found(kind) is None, kind\n\
+         assert found(m.Changes) and bb.siggen._native_dumps() is None\n\
+         assert found(bb.siggen.SignatureGeneratorBasicHash)[3] == []\n\
+         assert bb.siggen._native_dumps() is not None\n\
+         bb.parse.siggen = kept\n",
+        &f.store,
+    );
 }

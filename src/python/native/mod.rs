@@ -78,6 +78,21 @@ pub fn call(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<PyObjectRef>)
     function.call(args, vm).map(drop)
 }
 
+/// Is what a function gives for these values true? Natively, if that can be.
+pub fn is_true(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<Val>) -> PyResult<bool> {
+    if let Ok(native) = function::native(function, vm)
+        && native.required() <= args.len()
+        && args.len() <= native.func.params
+    {
+        return match run::call(vm, &native, args)? {
+            Val::Bool(found) => Ok(found),
+            found => found.to_object(vm)?.is_true(vm),
+        };
+    }
+    let args: Vec<PyObjectRef> = args.iter().map(|arg| arg.to_object(vm)).collect::<PyResult<_>>()?;
+    function.call(args, vm)?.is_true(vm)
+}
+
 /// Puts an entry of that place in front of the traceback of an error: the VM makes one for a frame that an
 /// error passes through, so a frame is made there.
 fn traced(vm: &VirtualMachine, error: PyBaseExceptionRef, file: &str, name: &str, line: u32) -> PyBaseExceptionRef {
