@@ -9,6 +9,9 @@ use hz_graph::TaskId;
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
+/// Processes that are made ahead, at most: each has memory of its own.
+const MOST_AHEAD: usize = 4;
+
 /// Exit code shown for a task that must not run as set-scene tasks are enforced.
 const NOT_ALLOWED: &str = "setscene ignore_tasks";
 
@@ -229,13 +232,49 @@ impl RunQueue {
         }
         let wanted = |id: &TaskId| !self.has(*id, Mark::Holdoff) && self.has(*id, Mark::NotCovered) && !self.work.graph.has_flag(*id, "noexec");
         let next: Vec<TaskId> = self.sched.ready().take(100).filter(wanted).take(self.settings.number_tasks).collect();
-        for id in next {
+        for id in &next {
             // One whose stamp is current will not run.
-            if !self.stamp_current(id, false, false)? && self.exec.prepare(&self.work, id) {
+            if self.ahead.contains_key(id) || self.stamp_current(*id, false, false)? {
+                continue;
+            }
+            let prepared = self.exec.prepare(&self.work, *id);
+            if self.start_ahead(*id, &next)? || prepared {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Has the process of a task made that is among the `next` to start.
+    fn start_ahead(&mut self, id: TaskId, next: &[TaskId]) -> Result<bool> {
+        if self.none_ahead || self.settings.enforce || self.stamp_users.contains_key(&self.base_stamp(id)?) {
+            return Ok(false);
+        }
+        if self.ahead.len() >= self.settings.number_tasks.min(MOST_AHEAD) {
+            // Another one of them has become more important than one of those.
+            let Some(other) = self.ahead.keys().copied().find(|other| !next.contains(other)) else { return Ok(false) };
+            self.forget_ahead(Some(other));
+        }
+        let spec = self.described(id, false)?;
+        if spec.fakeroot {
+            return Ok(false);
+        }
+        self.none_ahead = !self.exec.start_ahead(&self.work, &spec);
+        if !self.none_ahead {
+            self.ahead.insert(id, spec);
+        }
+        Ok(!self.none_ahead)
+    }
+
+    /// Processes made ahead are of no use any more: all, or that of a task.
+    pub(crate) fn forget_ahead(&mut self, id: Option<TaskId>) {
+        let any = match id {
+            Some(id) => self.ahead.shift_remove(&id).is_some(),
+            None => !std::mem::take(&mut self.ahead).is_empty(),
+        };
+        if any {
+            self.exec.forget_ahead(&self.work, id);
+        }
     }
 
     fn base_stamp(&self, id: TaskId) -> Result<String> {
@@ -249,17 +288,22 @@ impl RunQueue {
             return Ok(true);
         }
         if self.has(id, Mark::Covered) {
+            self.forget_ahead(Some(id));
             log(level::DEBUG2, DOMAIN, format!("Setscene covered task {}", self.work.tid(id)));
             self.task_skip(id, "covered")?;
             return Ok(true);
         }
         if self.stamp_current(id, false, false)? {
             log(level::DEBUG2, DOMAIN, format!("Stamp current task {}", self.work.tid(id)));
+            self.forget_ahead(Some(id));
             self.task_skip(id, "existing")?;
             self.set(id, Mark::Ran, true);
             return Ok(true);
         }
         let noexec = self.work.graph.has_flag(id, "noexec");
+        if !noexec && !self.options.dry_run && !self.settings.enforce {
+            self.exec.prepare(&self.work, id);
+        }
         emit(Event::RunQueueTaskStarted { task: self.task_ref(id, false), stats: self.stats, noexec });
         if noexec {
             self.set(id, Mark::Running, true);
@@ -285,22 +329,14 @@ impl RunQueue {
         if dry_run {
             self.dry_exits.push_back(id);
         } else {
-            let leavings = self.sigs.leavings(&self.work.graph, id, setscene)?;
-            let info = self.work.graph.info(id);
-            let name = self.work.taskname(id);
-            let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
-            let spec = TaskSpec {
-                task: id,
-                setscene,
-                mc: self.work.graph.mc(id).clone(),
-                mcfn: info.mcfn.clone(),
-                tid: self.work.tid(id).clone(),
-                fakeroot: info.task_deps.flags.get("fakeroot").is_some_and(|table| table.contains_key(&*taskname)),
-                taskname,
-                taskhash: self.work.hash[id as usize].clone(),
-                unihash: self.work.unihash[id as usize].clone(),
-                quieterrors: setscene,
-                leavings,
+            let spec = match self.ahead.shift_remove(&id) {
+                Some(spec) if !setscene && self.is_current(&spec) => spec,
+                made => {
+                    if made.is_some() {
+                        self.exec.forget_ahead(&self.work, Some(id));
+                    }
+                    self.described(id, setscene)?
+                }
             };
             if let Err(message) = self.exec.start(&self.work, &spec) {
                 log(level::CRITICAL, DOMAIN, format!("Failed to spawn fakeroot worker to run {}: {message}", spec.tid));
@@ -313,6 +349,34 @@ impl RunQueue {
         *self.stamp_users.entry(stamp.clone()).or_default() += 1;
         self.running_stamps.insert(id, stamp);
         Ok(true)
+    }
+
+    /// A task for the executor.
+    fn described(&mut self, id: TaskId, setscene: bool) -> Result<TaskSpec> {
+        let leavings = self.sigs.leavings(&self.work.graph, id, setscene)?;
+        let info = self.work.graph.info(id);
+        let name = self.work.taskname(id);
+        let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
+        Ok(TaskSpec {
+            task: id,
+            setscene,
+            mc: self.work.graph.mc(id).clone(),
+            mcfn: info.mcfn.clone(),
+            tid: self.work.tid(id).clone(),
+            fakeroot: info.task_deps.flags.get("fakeroot").is_some_and(|table| table.contains_key(&*taskname)),
+            taskname,
+            taskhash: self.work.hash[id as usize].clone(),
+            unihash: self.work.unihash[id as usize].clone(),
+            quieterrors: setscene,
+            leavings,
+        })
+    }
+
+    /// Would the task be described so now?
+    fn is_current(&mut self, spec: &TaskSpec) -> bool {
+        let at = spec.task as usize;
+        let alike = self.work.hash[at] == spec.taskhash && self.work.unihash[at] == spec.unihash;
+        alike && spec.leavings.as_ref().is_none_or(|leavings| self.sigs.leaves_still(leavings))
     }
 
     pub(crate) fn forget_stamp(&mut self, id: TaskId) {

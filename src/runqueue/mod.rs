@@ -106,6 +106,10 @@ pub struct RunQueue {
     /// Stamp (without extra information) of each task that runs, and how many run for each stamp.
     running_stamps: FxHashMap<TaskId, String>,
     stamp_users: FxHashMap<String, usize>,
+    /// Tasks whose processes are made, and how they were described.
+    ahead: IndexMap<TaskId, TaskSpec>,
+    /// Whoever runs tasks makes none ahead.
+    none_ahead: bool,
     failed: Vec<TaskId>,
     is_target: Vec<bool>,
     /// Tasks that a dry run "ran".
@@ -164,6 +168,8 @@ impl RunQueue {
             stamp_cache: FxHashMap::default(),
             running_stamps: FxHashMap::default(),
             stamp_users: FxHashMap::default(),
+            ahead: IndexMap::new(),
+            none_ahead: false,
             failed: Vec::new(),
             is_target,
             dry_exits: VecDeque::new(),

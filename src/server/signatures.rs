@@ -5,6 +5,7 @@ use crate::bridge::{call, module, number, text, texts};
 use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
+use hz_exec::stamps::Watched;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
 use hz_runqueue::{Leavings, Signatures};
 use rustpython_vm::builtins::PyDictRef;
@@ -28,6 +29,7 @@ pub struct PythonSignatures {
     /// Can it be told before a task runs what it leaves?
     leavings: bool,
     stamps: StampNames,
+    folders: Watched,
 }
 
 /// Who gives stamps their names.
@@ -42,7 +44,7 @@ enum StampNames {
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator }
+        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator, folders: Watched::default() }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -368,8 +370,13 @@ impl Signatures for PythonSignatures {
         });
         Ok(found?.map(|asked| {
             let (stamp, masks) = named.unwrap_or(asked);
-            Leavings { stamp, masks, signature: kept.pop() }
+            let old = self.folders.matching(&masks);
+            Leavings { stamp, masks, old, signature: kept.pop() }
         }))
+    }
+
+    fn leaves_still(&mut self, leavings: &Leavings) -> bool {
+        leavings.old.is_none() || leavings.old == self.folders.matching(&leavings.masks)
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {

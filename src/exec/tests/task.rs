@@ -5,6 +5,7 @@
 use hz_data::{DataStore, SetInfo, Value};
 use hz_events::Event;
 use hz_exec::child::{TaskSpec, run_in_child};
+use hz_exec::gate::Gate;
 use hz_exec::spawn::{Report, Spawner};
 use rustpython_vm::compiler::Mode;
 use std::path::Path;
@@ -70,7 +71,7 @@ impl Fixture {
             verbose_stdout: false,
             leavings: None,
         };
-        self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm)).unwrap();
+        self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm, &Gate::open())).unwrap();
         let mut events = Vec::new();
         loop {
             for report in self.spawner.wait(Some(Duration::from_secs(60))).unwrap() {
