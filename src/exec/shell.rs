@@ -179,12 +179,22 @@ mod tests {
     #[test]
     fn signals_and_missing_programs() {
         assert_eq!(sh("kill -9 $$").0.unwrap(), -9);
+        assert_eq!(sh("kill -PIPE $$; exit 3").0.unwrap(), -libc::SIGPIPE, "as usual, though this process ignores it");
         let mut log = Log::default();
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         let missing = run(&["/nonexistent/program".as_ref()], &fifo, &mut log);
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(!fifo.exists());
+    }
+
+    #[test]
+    fn other_descriptors_stay_here() {
+        let (reader, _writer) = io::pipe().unwrap();
+        // SAFETY: flags of a descriptor of ours.
+        unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFD, 0) };
+        let (code, log) = sh(&format!("test -e /proc/self/fd/{} && echo there; test -e /proc/self/fd/1 && echo output", reader.as_raw_fd()));
+        assert_eq!((code.unwrap(), log), (0, vec!["output".to_string()]));
     }
 
     #[test]
