@@ -657,12 +657,11 @@ def task_enter(d, spec):
 
 
 def task_warm(d, spec):
-    """In a process made ahead of its task: what the task will do first is done once, so that it has been. Nothing of
-    it can be noticed."""
-    if spec["event"]:
-        TaskStarted(spec["task"], spec["mcfn"], spec["logfile"], d.getVarFlags(spec["task"]), d)
-        with open(os.devnull, "a") as nowhere:
-            nowhere.write("%s %0.2f\n" % (spec["task"], 0.5))
+    """In a process made ahead of its task: what handlers of its start are given and mostly do is done once, so that it
+    has been. Nothing of it can be noticed."""
+    TaskStarted(spec["task"], spec["mcfn"], spec["logfile"], d.getVarFlags(spec["task"]), d)
+    with open(os.devnull, "a") as nowhere:
+        nowhere.write("%s %0.2f\n" % (spec["task"], 0.5))
     return 0
 
 

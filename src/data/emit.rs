@@ -166,6 +166,13 @@ pub fn exported_vars(d: &DataStore) -> Result<Vec<(Str, Str)>> {
     Ok(vars)
 }
 
+/// Expands what [`exported_vars`] would give, for the store to keep it. What cannot be expanded is told there.
+pub fn expand_exported(d: &DataStore) {
+    for name in exported_keys(d).unwrap_or_default() {
+        let _ = d.get_var(&name, Read::default());
+    }
+}
+
 /// The commands a shell function calls and its `vardeps`.
 fn shell_deps(d: &DataStore, function: &str) -> Result<BTreeSet<Str>> {
     let body = d.get_or_empty(function)?;

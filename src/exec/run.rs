@@ -142,13 +142,19 @@ impl<'a> Run<'a> {
         Ok(self.store().set_var(name, value, &SetInfo::default())?)
     }
 
-    /// Calls a function of `bb.build` with facts of the task.
-    fn call(&self, function: &str, mut facts: serde_json::Value) -> Result<i32> {
+    /// Gives Python code what it finds in a task, once.
+    fn enter(&self) -> Result<()> {
         if !self.entered.replace(true) {
             let spec = self.spec;
-            let payload = json!({ "mcfn": &*spec.mcfn, "verbose_shell": spec.verbose_shell, "verbose_stdout": spec.verbose_stdout });
-            self.python.call(self.store(), MODULE, "task_enter", &payload)?;
+            let facts = json!({ "mcfn": &*spec.mcfn, "verbose_shell": spec.verbose_shell, "verbose_stdout": spec.verbose_stdout });
+            self.python.call(self.store(), MODULE, "task_enter", &facts)?;
         }
+        Ok(())
+    }
+
+    /// Calls a function of `bb.build` with facts of the task.
+    fn call(&self, function: &str, mut facts: serde_json::Value) -> Result<i32> {
+        self.enter()?;
         if self.log_ended.take() {
             // Records of Python's loggers must not look for the log any more.
             self.python.call(self.store(), MODULE, "task_log_closed", &json!({}))?;
@@ -309,11 +315,11 @@ impl<'a> Run<'a> {
         } else {
             hz_data::emit::emit_func(task, &mut Vec::new(), store)?;
         }
-        let handlers = self.python.wants(TASK_STARTED);
-        if python || handlers {
-            self.call("task_warm", json!({ "event": handlers }))?;
+        if self.python.wants(TASK_STARTED) {
+            self.call("task_warm", json!({}))?;
         }
         if python {
+            self.enter()?;
             on_function(store, task, hz_python::define_function)?;
         }
         Ok(())

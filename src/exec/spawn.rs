@@ -149,7 +149,7 @@ impl Spawner {
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 lead_group(parent);
                 let sink = PipeSink { pipe: File::from(writer), pid: std::process::id() as i32, lock };
-                hz_events::set_sink(Box::new(sink));
+                hz_events::set_last_sink(Box::new(sink));
                 body()
             }));
             // SAFETY: ends the process without running the parent's exit handlers.

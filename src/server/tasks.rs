@@ -18,7 +18,7 @@ use hz_python::Definition;
 use hz_python::utils::system::{self, Offline};
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,8 @@ pub struct Recipes {
     config: IndexMap<Str, DataStore>,
     collectors: IndexMap<Str, FileCollector>,
     finalise: BaseHashes,
-    parsed: FxHashMap<Str, (DataStore, Vec<Definition>)>,
-    /// Those it was tried for, successfully or not.
-    tried: FxHashSet<Str>,
+    /// An error is that of the first try, which has told what is wrong.
+    parsed: FxHashMap<Str, Result<(DataStore, Vec<Definition>), String>>,
 }
 
 /// Remembers a recipe's signatures for the signature files that its tasks write.
@@ -59,23 +58,31 @@ impl Recipes {
             Some(parsed) => parsed.collectors.iter().map(|(mc, c)| (mc.clone(), c.copy())).collect(),
             None => IndexMap::new(),
         };
-        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default(), tried: FxHashSet::default() })
+        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default() })
     }
 
     fn get(&mut self, mcfn: &Str) -> Result<&(DataStore, Vec<Definition>), String> {
         if !self.parsed.contains_key(mcfn) {
-            self.tried.insert(mcfn.clone());
-            let (_, _, mc) = hz_parse::realfn(mcfn);
-            let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
-            let (variant, definitions) = hz_python::record_definitions(|| {
-                parse_variant_in(self.collectors.get(mc), config, mcfn, &Remembered(&self.finalise))
-            });
-            let variant = variant.map_err(|e| format!("Parsing {mcfn} for its tasks failed: {e}"))?;
-            // The environment of its tasks, whose values the store keeps for as long as they hold.
-            let _ = hz_data::emit::exported_vars(&variant.store);
-            self.parsed.insert(mcfn.clone(), (variant.store, definitions));
+            let made = self.parse(mcfn);
+            self.parsed.insert(mcfn.clone(), made);
         }
-        self.parsed.get(mcfn).ok_or_else(|| "unreachable".into())
+        match self.parsed.get(mcfn) {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err("unreachable".into()),
+        }
+    }
+
+    fn parse(&self, mcfn: &Str) -> Result<(DataStore, Vec<Definition>), String> {
+        let (_, _, mc) = hz_parse::realfn(mcfn);
+        let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
+        let (variant, definitions) = hz_python::record_definitions(|| {
+            parse_variant_in(self.collectors.get(mc), config, mcfn, &Remembered(&self.finalise))
+        });
+        let variant = variant.map_err(|e| format!("Parsing {mcfn} for its tasks failed: {e}"))?;
+        // The environment of its tasks, whose values the store keeps for as long as they hold.
+        hz_data::emit::expand_exported(&variant.store);
+        Ok((variant.store, definitions))
     }
 }
 
@@ -259,7 +266,7 @@ impl Executor for Forker {
     fn prepare(&mut self, work: &Work, task: TaskId) -> bool {
         self.gathered.note_forks(self.forks);
         let mcfn = work.graph.mcfn(task);
-        if self.recipes.tried.contains(mcfn) {
+        if self.recipes.parsed.contains_key(mcfn) {
             return false;
         }
         // What is wrong with the recipe is told when its task starts.
