@@ -95,12 +95,12 @@ impl Spawner {
     }
 
     /// Forks ahead of the task's start. The child runs `body`, which is to pass the gate before it does anything
-    /// that can be noticed. There is no report of it before [`Spawner::release`].
+    /// that can be noticed. There is no report of it before [`Spawner::release`]. `hurry`: the task waits for it.
     ///
     /// # Errors
     /// No process, pipe or descriptor to be had.
-    pub fn spawn_ahead(&mut self, tid: &str, body: impl FnOnce(&Gate) -> i32) -> io::Result<()> {
-        let (line, gate) = Gate::new()?;
+    pub fn spawn_ahead(&mut self, tid: &str, hurry: bool, body: impl FnOnce(&Gate) -> i32) -> io::Result<()> {
+        let (line, gate) = Gate::new(hurry)?;
         let child = self.child(tid, || {
             gate.enter();
             let code = body(&gate);
@@ -110,6 +110,11 @@ impl Spawner {
         })?;
         self.ahead.push((child, line));
         Ok(())
+    }
+
+    /// Is a process made ahead ready, or of no use? Whichever it is, nothing is to be waited for.
+    pub fn is_ready(&mut self, tid: &str) -> bool {
+        self.ahead.iter_mut().find(|(child, _)| child.tid == tid).is_none_or(|(_, line)| line.look())
     }
 
     /// Lets a process made ahead go on with its task, and gives its id. None: there is no such process, or it is
@@ -180,13 +185,14 @@ impl Spawner {
                 fds.push(child.events.pipe().as_fd());
             }
         }
+        fds.extend(self.ahead.iter().filter_map(|(_, line)| line.descriptor()));
         fds
     }
 
     /// Waits until a process sent something or ended, at most `timeout` (None: for ever), and
     /// collects. Returns early, perhaps with nothing, on a signal.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Report>> {
-        if self.children.is_empty() {
+        if self.descriptors().is_empty() {
             return Ok(Vec::new());
         }
         let mut fds: Vec<PollFd<'_>> = self.descriptors().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -203,6 +209,9 @@ impl Spawner {
 
     /// What is there now, without waiting: events in the order each process sent them, its end last.
     pub fn collect(&mut self) -> Vec<Report> {
+        for (_, line) in &mut self.ahead {
+            line.look();
+        }
         let mut reports = Vec::new();
         self.children.retain_mut(|child| {
             // First whether it ended, then what it sent: so nothing it sent is missed.
@@ -457,16 +466,20 @@ mod tests {
             hz_events::log(hz_events::level::NOTE, "", "runs");
             std::fs::write(&file, "made").map_or(1, |()| 7)
         };
-        spawner.spawn_ahead("a", task).unwrap();
-        spawner.spawn_ahead("b", task).unwrap();
+        spawner.spawn_ahead("a", false, task).unwrap();
+        spawner.spawn_ahead("b", false, task).unwrap();
         // One that has something to say before its task, and one that ends.
-        spawner.spawn_ahead("c", |gate| {
+        spawner.spawn_ahead("c", false, |gate| {
             hz_events::log(hz_events::level::NOTE, "", "too early");
             task(gate)
         }).unwrap();
-        spawner.spawn_ahead("d", |_| 0).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(spawner.is_empty() && !file.exists());
+        spawner.spawn_ahead("d", true, |_| 0).unwrap();
+        for tid in ["a", "b", "c", "d"] {
+            while !spawner.is_ready(tid) {
+                assert!(spawner.wait(Some(Duration::from_secs(5))).unwrap().is_empty());
+            }
+        }
+        assert!(spawner.is_ready("unknown") && spawner.is_empty() && !file.exists());
         for useless in ["c", "d", "unknown"] {
             assert!(spawner.release(useless).is_none(), "{useless}");
         }

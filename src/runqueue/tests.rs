@@ -182,12 +182,19 @@ struct Exec {
     /// With name, stamp, mask of older stamps, and looks until it ends.
     running: Vec<(TaskSpec, String, String, String, usize)>,
     ahead: HashMap<TaskId, TaskSpec>,
+    /// Those whose processes were asked for.
+    asked: std::collections::HashSet<TaskId>,
 }
 impl Executor for Exec {
-    fn start_ahead(&mut self, _: &Work, spec: &TaskSpec) -> bool {
+    fn is_ready(&mut self, _: &Work, task: TaskId) -> bool {
+        // Not at once.
+        self.ahead.get(&task).is_none_or(|_| !self.asked.insert(task))
+    }
+    fn start_ahead(&mut self, _: &Work, spec: &TaskSpec, _: bool) -> bool {
+        self.asked.remove(&spec.task);
         assert!(!spec.setscene && self.ahead.insert(spec.task, spec.clone()).is_none());
         self.world.borrow_mut().ahead_counts.0 += 1;
-        self.ahead.len() <= 4 || panic!("too many processes are made ahead")
+        self.ahead.len() <= 8 || panic!("too many processes are made ahead")
     }
     fn forget_ahead(&mut self, _: &Work, task: Option<TaskId>) {
         self.ahead.retain(|known, _| task.is_some_and(|task| task != *known));
@@ -318,7 +325,7 @@ impl Build {
         let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
         let options = TargetOptions { halt: self.halt, allow_incomplete: false };
         let plan = build_task_data(&targets, "build", sets, &configs, options, &mut |e: &ExtraDepends| Ok(e.deps.clone()))?;
-        let exec = Exec { world: self.world.clone(), running: Vec::new(), ahead: HashMap::new() };
+        let exec = Exec { world: self.world.clone(), running: Vec::new(), ahead: HashMap::new(), asked: Default::default() };
         let (sigs, hooks) = (Sigs(self.world.clone()), TestHooks(self.world.clone()));
         RunQueue::prepare(plan, &self.config, self.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec))
     }
@@ -774,7 +781,7 @@ fn real_layers() {
         let configs = IndexMap::from([(Str::from(""), &build.config as &dyn Config)]);
         let targets: Vec<String> = targets.split_whitespace().map(String::from).collect();
         let plan = build_task_data(&targets, "build", sets, &configs, TargetOptions { halt: true, allow_incomplete: true }, &mut |e: &ExtraDepends| Ok(e.deps.clone())).expect("plan");
-        let exec = Exec { world: build.world.clone(), running: Vec::new(), ahead: HashMap::new() };
+        let exec = Exec { world: build.world.clone(), running: Vec::new(), ahead: HashMap::new(), asked: Default::default() };
         let (sigs, hooks) = (Sigs(build.world.clone()), TestHooks(build.world.clone()));
         let queue = RunQueue::prepare(plan, &build.config, build.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec));
         let queue = queue.expect("prepare").expect("tasks");

@@ -175,8 +175,8 @@ impl Forker {
         out
     }
 
-    /// Makes the process of a task, which runs at once or is made ahead.
-    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, ahead: bool) -> Result<(), String> {
+    /// Makes the process of a task, which runs at once or is made ahead, in a hurry or not.
+    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, ahead: Option<bool>) -> Result<(), String> {
         let info = work.graph.info(spec.task);
         let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
         let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
@@ -231,15 +231,15 @@ impl Forker {
             run_in_child(&task, &VmPython { definitions, offline, wanted }, gate)
         };
         let made = match ahead {
-            true => self.spawner.spawn_ahead(&spec.tid, body),
-            false => self.spawner.spawn(&spec.tid, || body(&Gate::open())).map(drop),
+            Some(hurry) => self.spawner.spawn_ahead(&spec.tid, hurry, body),
+            None => self.spawner.spawn(&spec.tid, || body(&Gate::open())).map(drop),
         };
         made.map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))
     }
 
     fn begin(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
         if spec.setscene || self.spawner.release(&spec.tid).is_none() {
-            self.fork(work, spec, false)?;
+            self.fork(work, spec, None)?;
         }
         self.running.insert(spec.tid.to_string(), spec.task);
         if spec.fakeroot {
@@ -254,9 +254,13 @@ impl Executor for Forker {
         hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.begin(work, spec))
     }
 
-    fn start_ahead(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> bool {
+    fn start_ahead(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, hurry: bool) -> bool {
         // What is done in another order there could be noticed where everything is told.
-        !self.verbose && self.debug == 0 && self.fork(work, spec, true).is_ok()
+        !self.verbose && self.debug == 0 && self.fork(work, spec, Some(hurry)).is_ok()
+    }
+
+    fn is_ready(&mut self, work: &Work, task: TaskId) -> bool {
+        self.spawner.is_ready(work.tid(task))
     }
 
     fn forget_ahead(&mut self, work: &Work, task: Option<TaskId>) {
