@@ -142,7 +142,7 @@ pub fn emit_env(out: &mut dyn Write, d: &DataStore, all: bool) -> Result<()> {
 /// Names with a true `export` and no true `unexport` flag.
 pub fn exported_keys(d: &DataStore) -> Result<Vec<Str>> {
     let mut exported = Vec::new();
-    for name in d.keys_with_flag_or_default("export")? {
+    for name in d.keys_with_flag_or_default(&["export"])? {
         if !name.starts_with("__") && d.flag_is_true(&name, "export")? && !d.flag_is_true(&name, "unexport")? {
             exported.push(name);
         }
@@ -164,6 +164,13 @@ pub fn exported_vars(d: &DataStore) -> Result<Vec<(Str, Str)>> {
         }
     }
     Ok(vars)
+}
+
+/// Expands what [`exported_vars`] would give, for the store to keep it. What cannot be expanded is told there.
+pub fn expand_exported(d: &DataStore) {
+    for name in exported_keys(d).unwrap_or_default() {
+        let _ = d.get_var(&name, Read::default());
+    }
 }
 
 /// The commands a shell function calls and its `vardeps`.
@@ -205,8 +212,14 @@ fn follow(
 /// A shell function with all exported variables before and all functions it calls behind it: the
 /// body of a task's run file.
 pub fn emit_func(function: &str, out: &mut dyn Write, d: &DataStore) -> Result<()> {
-    for (name, _) in sorted_names(d)?.iter().filter(|(_, func)| !func) {
-        emit_var(name, out, d, false)?;
+    // Of the thousands of variables those few that something is written of.
+    let mut names = d.keys_with_flag_or_default(&["export", "unexport"])?;
+    names.retain(|name| !name.starts_with("__"));
+    names.sort_unstable();
+    for name in names {
+        if !flag_is_set(d, &name, "func")? {
+            emit_var(&name, out, d, false)?;
+        }
     }
     writeln!(out)?;
     emit_item(function, out, d, false)?;

@@ -3,6 +3,7 @@
 
 use crate::history::{FROM_EXPAND_KEYS, FROM_VARREF};
 use crate::pmap::hash_name;
+use crate::read::WEAK_FLAG;
 use crate::store::{Ctx, Overrides, State, Var};
 use crate::{DataStore, Method, RAW, Result, SetInfo, StoreObject, Value, python_repr, text};
 use hz_diagnostics::Str;
@@ -48,10 +49,10 @@ impl DataStore {
         self.locked(|ctx| ctx.names(|_, var| var.flag(flag).is_some()))
     }
 
-    /// The same with flags that only have a default value.
-    pub fn keys_with_flag_or_default(&self, flag: &str) -> Result<Vec<Str>> {
-        let default = format!("_defaultval_flag_{flag}");
-        self.locked(|ctx| ctx.names(|_, var| var.flag(flag).is_some() || var.flag(&default).is_some()))
+    /// The same with one of the flags, also one that only has a default value.
+    pub fn keys_with_flag_or_default(&self, flags: &[&str]) -> Result<Vec<Str>> {
+        let wanted = |name: &str| flags.contains(&name.strip_prefix(WEAK_FLAG).unwrap_or(name));
+        self.locked(|ctx| ctx.names(|_, var| var.flags.iter().any(|(name, _)| wanted(name))))
     }
 
     /// The names written in this very store since it was made or copied.

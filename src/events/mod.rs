@@ -151,6 +151,12 @@ pub fn set_sink(sink: Box<dyn Sink>) {
     *SINK.lock().unwrap_or_else(|e| e.into_inner()) = Some(sink);
 }
 
+/// The same in a process that was forked and ends without looking back: what the sink before was made of stays,
+/// as taking it apart would copy the memory it is in.
+pub fn set_last_sink(sink: Box<dyn Sink>) {
+    std::mem::forget(SINK.lock().unwrap_or_else(|e| e.into_inner()).replace(sink));
+}
+
 static OTHERS: AtomicBool = AtomicBool::new(true);
 
 /// Does anybody read [`Event::Other`]? Until told otherwise, yes. A program that takes events itself

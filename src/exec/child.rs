@@ -1,10 +1,12 @@
 //! The inside of a task's process, up to the call of `bb.build`.
 
+use crate::gate::Gate;
 use hz_data::{DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_events::level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a task may ask of another through `BB_TASKDEPDATA` (bb.TaskData).
@@ -62,10 +64,12 @@ pub struct TaskSpec {
 pub struct Leavings {
     pub stamp: String,
     pub masks: Vec<String>,
+    /// Those older ones, if they are known; else its process looks for them.
+    pub old: Option<Vec<PathBuf>>,
     pub signature: Option<crate::signatures::PendingFile>,
 }
 
-/// What `bb.build.worker_run` is told, as JSON.
+/// What `bb.build.worker_run` is told.
 #[derive(Serialize)]
 struct Payload<'a> {
     mcfn: &'a str,
@@ -83,8 +87,8 @@ struct Payload<'a> {
 
 /// The Python side of a task, as the VM's folder or a test provides it.
 pub trait TaskPython {
-    /// `module.function(d, payload)`, which gives a number.
-    fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, hz_data::RuntimeError>;
+    /// `module.function(d, spec)`, which gives a number.
+    fn call(&self, store: &DataStore, module: &str, function: &str, spec: &serde_json::Value) -> Result<i32, hz_data::RuntimeError>;
     /// Does a class handler want events of this class (`bb.build.TaskStarted`)?
     fn wants(&self, class: &str) -> bool;
     /// Cuts this process off the network; false if the system does not let it.
@@ -156,8 +160,8 @@ fn fail(spec: &TaskSpec, message: String) -> i32 {
 }
 
 /// Runs the task in this process, which was forked for it ([`crate::spawn::Spawner`]); gives the
-/// exit code.
-pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython) -> i32 {
+/// exit code. Nothing is to be noticed of it before `gate` is passed.
+pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython, gate: &Gate) -> i32 {
     detach();
     // SAFETY: plain system calls. The ids are asked before a new name space changes their meaning.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
@@ -183,8 +187,10 @@ pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython) -> i32 {
     }
     #[cfg(feature = "python")]
     if crate::run::is_plain(spec) {
-        return crate::run::Run::new(spec, python, (uid, gid)).run();
+        return crate::run::Run::new(spec, python, (uid, gid)).run(gate);
     }
+    // Only what is plain is done in that order.
+    gate.give_up();
     let payload = Payload {
         mcfn: &spec.mcfn,
         task: &spec.task,
@@ -198,7 +204,7 @@ pub fn run_in_child(spec: &TaskSpec, python: &dyn TaskPython) -> i32 {
         verbose_shell: spec.verbose_shell,
         verbose_stdout: spec.verbose_stdout,
     };
-    let payload = match serde_json::to_string(&payload) {
+    let payload = match serde_json::to_value(&payload) {
         Ok(payload) => payload,
         Err(e) => return fail(spec, e.to_string()),
     };

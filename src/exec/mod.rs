@@ -7,6 +7,9 @@
 
 pub mod checksums;
 pub mod child;
+pub mod gate;
+pub mod notices;
+pub mod pages;
 pub mod prologue;
 pub mod shared;
 pub mod shell;

@@ -92,6 +92,28 @@ pub(crate) fn write_all(fd: i32, mut bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Facts as Python has them.
+pub fn object(facts: &serde_json::Value, vm: &VirtualMachine) -> PyResult {
+    use serde_json::Value;
+    Ok(match facts {
+        Value::Null => vm.ctx.none(),
+        Value::Bool(fact) => vm.ctx.new_bool(*fact).into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => vm.ctx.new_int(number).into(),
+            None => vm.ctx.new_float(number.as_f64().unwrap_or_default()).into(),
+        },
+        Value::String(text) => vm.ctx.new_str(text.as_str()).into(),
+        Value::Array(items) => vm.ctx.new_list(items.iter().map(|item| object(item, vm)).collect::<PyResult<_>>()?).into(),
+        Value::Object(fields) => {
+            let dict = vm.ctx.new_dict();
+            for (name, fact) in fields {
+                dict.set_item(name.as_str(), object(fact, vm)?, vm)?;
+            }
+            dict.into()
+        }
+    })
+}
+
 impl TaskPython for hz_python::Python {
     fn wants(&self, class: &str) -> bool {
         hz_python::runtime::has_handlers(class)
@@ -99,13 +121,13 @@ impl TaskPython for hz_python::Python {
     fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool> {
         hz_python::utils::system::disable_network(uid, gid)
     }
-    fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, RuntimeError> {
+    fn call(&self, store: &DataStore, module: &str, function: &str, spec: &serde_json::Value) -> Result<i32, RuntimeError> {
         let run = |vm: &VirtualMachine| -> PyResult<i32> {
             vm.import(&vm.ctx.new_str(module), 0)?;
             let module = vm.sys_module.get_attr("modules", vm)?.get_item(module, vm)?;
             let function = module.get_attr(&vm.ctx.new_str(function), vm)?;
             let d = hz_python::store::wrap(store, vm)?;
-            function.call((d, vm.ctx.new_str(payload)), vm)?.try_into_value(vm)
+            function.call((d, object(spec, vm)?), vm)?.try_into_value(vm)
         };
         self.enter(|vm| run(vm).map_err(|e| hz_python::errors::to_runtime(vm, e)))
     }

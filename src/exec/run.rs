@@ -4,16 +4,18 @@
 //! something of that is to run; `bb.build` does there what Python code could see.
 
 use crate::child::{Leavings, TaskPython, TaskSpec};
+use crate::gate::Gate;
 use crate::pymodule;
 use crate::shell;
 use crate::tasklog::TaskLog;
 use crate::prologue;
 use hz_data::{DataError, DataStore, RAW, RuntimeError, SetInfo, Value};
+use hz_diagnostics::Str;
 use hz_events::{Event, TaskInfo, emit, level, log};
 use hz_python::convert::Deferred;
 use hz_python::utils::{files, system};
 use serde_json::json;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
@@ -24,6 +26,7 @@ use std::path::Path;
 const BUILD: &str = "Build";
 /// The Python side.
 const MODULE: &str = "bb.build";
+const TASK_STARTED: &str = "bb.build.TaskStarted";
 
 /// Why a task ends early.
 enum Failure {
@@ -70,6 +73,10 @@ pub(crate) struct Run<'a> {
     ids: (u32, u32),
     /// Has Python code been given what it finds in a task?
     entered: Cell<bool>,
+    /// Is Python still to be told that the log has ended?
+    log_ended: Cell<bool>,
+    /// Debug messages (domain, text) that are told when the task has started.
+    untold: RefCell<Vec<(&'static str, String)>>,
     logfile: String,
     quieterr: bool,
 }
@@ -102,18 +109,21 @@ fn formatted(template: &str, fields: &[(&str, &str)]) -> Option<String> {
     Some(out)
 }
 
+/// Does something with a Python function of a recipe: name, body, file, and the line before it. Others are passed over.
+fn on_function(store: &DataStore, name: &str, act: impl FnOnce(&str, &str, &str, u32)) -> hz_data::Result<()> {
+    if !flag(store, name, "python")?.is_some_and(|value| value.is_true()) {
+        return Ok(());
+    }
+    let Some(body) = store.get_raw(name).filter(Value::is_true) else { return Ok(()) };
+    let file = flag(store, name, "filename")?.filter(Value::is_true).map_or_else(|| format!("<{name}>").into(), |file| file.to_text());
+    let line = flag(store, name, "lineno")?.and_then(|line| line.to_text().trim().parse::<u32>().ok()).unwrap_or(1);
+    act(name, &body.to_text(), &file, line.saturating_sub(1));
+    Ok(())
+}
+
 /// Compiles the Python functions of a task in the process it will be forked from: others have the same ones.
 pub fn prepare_functions(store: &DataStore, task: &str) {
-    let prepare = |name: &str| -> hz_data::Result<()> {
-        if !flag(store, name, "python")?.is_some_and(|value| value.is_true()) {
-            return Ok(());
-        }
-        let Some(body) = store.get_raw(name).filter(Value::is_true) else { return Ok(()) };
-        let file = flag(store, name, "filename")?.filter(Value::is_true).map_or_else(|| format!("<{name}>").into(), |file| file.to_text());
-        let line = flag(store, name, "lineno")?.and_then(|line| line.to_text().trim().parse::<u32>().ok()).unwrap_or(1);
-        hz_python::prepare_function(name, &body.to_text(), &file, line.saturating_sub(1));
-        Ok(())
-    };
+    let prepare = |name: &str| on_function(store, name, hz_python::prepare_function);
     let around = ["prefuncs", "postfuncs"].into_iter().flat_map(|flag| flag_words(store, task, flag).unwrap_or_default());
     // What is wrong with any of them is told where it is run.
     around.chain([task.to_owned()]).for_each(|name| drop(prepare(&name)));
@@ -121,7 +131,7 @@ pub fn prepare_functions(store: &DataStore, task: &str) {
 
 impl<'a> Run<'a> {
     pub fn new(spec: &'a TaskSpec, python: &'a dyn TaskPython, ids: (u32, u32)) -> Run<'a> {
-        Run { spec, python, ids, entered: Cell::new(false), logfile: String::new(), quieterr: false }
+        Run { spec, python, ids, entered: Cell::new(false), log_ended: Cell::new(false), untold: RefCell::default(), logfile: String::new(), quieterr: false }
     }
 
     fn store(&self) -> &DataStore {
@@ -132,22 +142,42 @@ impl<'a> Run<'a> {
         Ok(self.store().set_var(name, value, &SetInfo::default())?)
     }
 
-    /// Calls a function of `bb.build` with facts of the task.
-    fn call(&self, function: &str, mut facts: serde_json::Value) -> Result<i32> {
+    /// Gives Python code what it finds in a task, once.
+    fn enter(&self) -> Result<()> {
         if !self.entered.replace(true) {
             let spec = self.spec;
-            let payload = json!({ "mcfn": &*spec.mcfn, "verbose_shell": spec.verbose_shell, "verbose_stdout": spec.verbose_stdout });
-            self.python.call(self.store(), MODULE, "task_enter", &payload.to_string())?;
+            let facts = json!({ "mcfn": &*spec.mcfn, "verbose_shell": spec.verbose_shell, "verbose_stdout": spec.verbose_stdout });
+            self.python.call(self.store(), MODULE, "task_enter", &facts)?;
+        }
+        Ok(())
+    }
+
+    /// Calls a function of `bb.build` with facts of the task.
+    fn call(&self, function: &str, mut facts: serde_json::Value) -> Result<i32> {
+        self.enter()?;
+        if self.log_ended.take() {
+            // Records of Python's loggers must not look for the log any more.
+            self.python.call(self.store(), MODULE, "task_log_closed", &json!({}))?;
         }
         facts["mcfn"] = json!(&*self.spec.mcfn);
         facts["task"] = json!(&*self.spec.task);
         facts["logfile"] = json!(self.logfile);
-        Ok(self.python.call(self.store(), MODULE, function, &facts.to_string())?)
+        Ok(self.python.call(self.store(), MODULE, function, &facts)?)
     }
 
-    /// Runs the task; gives the exit code.
-    pub fn run(mut self) -> i32 {
-        if let Err(failure) = self.prepare() {
+    /// Runs the task; gives the exit code. Up to the gate nothing can be noticed of it, or it gives up there.
+    pub fn run(mut self, gate: &Gate) -> i32 {
+        let prepared = self.prepare();
+        let settled = prepared.is_ok().then(|| self.settle());
+        if gate.waits() {
+            let ready = matches!(&settled, Some(Ok(Some(_)))) && (gate.in_hurry() || self.warm().is_ok());
+            if !ready {
+                gate.give_up();
+            }
+        }
+        gate.pass();
+        self.tell();
+        if let Err(failure) = prepared {
             let text = match failure {
                 Failure::Said(text) => format!("{}:{}: {text}", self.spec.mcfn, self.spec.task),
                 Failure::Python | Failure::Handled => return 1,
@@ -157,13 +187,10 @@ impl<'a> Run<'a> {
             }
             return 1;
         }
-        let done = self.begin().and_then(|()| {
+        let done = settled.unwrap_or(Ok(None)).and_then(|tempdir| self.begin(tempdir)).and_then(|()| {
             let ran = self.functions();
             let empty = pymodule::end_log().unwrap_or(false);
-            if self.entered.get() {
-                // Records of Python's loggers must not look for the log any more.
-                self.call("task_log_closed", json!({}))?;
-            }
+            self.log_ended.set(self.entered.get());
             if empty {
                 log(level::DEBUG2, BUILD, format!("Zero size logfn {}, removing", self.logfile));
             }
@@ -207,12 +234,12 @@ impl<'a> Run<'a> {
         let own = uid.to_string();
         let local = passwd.split(|b| *b == b'\n').any(|line| line.split(|b| *b == b':').nth(2) == Some(own.as_bytes()));
         if !local {
-            log(level::DEBUG, BUILD, format!("Skipping disable network for {} since {uid} is not a local uid.", self.spec.task));
+            self.later(BUILD, format!("Skipping disable network for {} since {uid} is not a local uid.", self.spec.task));
             return Ok(());
         }
-        log(level::DEBUG, BUILD, format!("Attempting to disable network for {}", self.spec.task));
+        self.later(BUILD, format!("Attempting to disable network for {}", self.spec.task));
         if !self.python.disable_network(uid, gid).map_err(|e| os_error(&e, Path::new("/proc/self/uid_map")))? {
-            log(level::DEBUG, "Util", "System doesn't support disabling network without admin privs");
+            self.later("Util", "System doesn't support disabling network without admin privs".into());
         }
         Ok(())
     }
@@ -249,16 +276,59 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The task's own override, its priorities and its log.
-    fn begin(&mut self) -> Result<()> {
+    /// Tells a debug message when the task has started.
+    fn later(&self, domain: &'static str, text: String) {
+        self.untold.borrow_mut().push((domain, text));
+    }
+
+    fn tell(&self) {
+        for (domain, text) in self.untold.take() {
+            log(level::DEBUG, domain, text);
+        }
+    }
+
+    /// The task's own override; gives its directory.
+    fn settle(&self) -> Result<Option<Str>> {
         let (spec, store) = (self.spec, &self.spec.store);
-        log(level::DEBUG, BUILD, format!("Executing task {}", spec.task));
+        self.later(BUILD, format!("Executing task {}", spec.task));
         self.set("BB_FILENAME", &*spec.mcfn)?;
         let overrides = store.get_raw("OVERRIDES").map(|value| value.to_text());
         let own = spec.task.get(3..).unwrap_or_default().replace('_', "-");
         self.set("OVERRIDES", format!("task-{own}:{}", overrides.as_deref().unwrap_or("None")))?;
         store.expand_keys()?;
-        let Some(tempdir) = store.get("T")?.filter(|text| !text.is_empty()) else {
+        Ok(store.get("T")?.filter(|text| !text.is_empty()))
+    }
+
+    /// In a process made ahead: does once what the task will do again, and which then finds its values expanded and
+    /// the VM's pages its own.
+    fn warm(&self) -> Result<()> {
+        let (task, store) = (&*self.spec.task, self.store());
+        for name in ["BB_TASK_NICE_LEVEL", "BB_TASK_IONICE_LEVEL", "BB_LOGFMT", "BB_RUNFMT", "PF", "BB_CURRENT_MC"] {
+            store.get(name)?;
+        }
+        for name in ["prefuncs", "postfuncs", "cleandirs", "dirs"] {
+            flag_words(store, task, name)?;
+        }
+        let python = flag(store, task, "python")?.is_some_and(|value| value.is_true());
+        if python {
+            hz_data::emit::emit_func_python(task, &mut Vec::new(), store)?;
+        } else {
+            hz_data::emit::emit_func(task, &mut Vec::new(), store)?;
+        }
+        if self.python.wants(TASK_STARTED) {
+            self.call("task_warm", json!({}))?;
+        }
+        if python {
+            self.enter()?;
+            on_function(store, task, hz_python::define_function)?;
+        }
+        Ok(())
+    }
+
+    /// Priorities and log.
+    fn begin(&mut self, tempdir: Option<Str>) -> Result<()> {
+        let (spec, store) = (self.spec, &self.spec.store);
+        let Some(tempdir) = tempdir else {
             log(level::CRITICAL, "", "T variable not set, unable to build");
             return Err(Failure::Handled);
         };
@@ -457,7 +527,7 @@ impl<'a> Run<'a> {
         let is_set = |name: &str| Ok::<_, Failure>(flag(store, task, name)?.is_some_and(|value| value.is_true()));
         let stamp = !is_set("nostamp")? && !is_set("selfstamp")?;
         let known = self.spec.leavings.as_ref().filter(|_| stamp);
-        let Some(Leavings { stamp: path, masks, signature }) = known else {
+        let Some(Leavings { stamp: path, masks, old, signature }) = known else {
             return if handlers || stamp { self.call("task_succeeded", json!({ "event": handlers, "stamp": stamp })) } else { Ok(0) };
         };
         if handlers {
@@ -471,7 +541,9 @@ impl<'a> Run<'a> {
             return self.call("task_succeeded", json!({ "event": false, "stamp": true }));
         }
         if !path.is_empty() {
-            crate::stamps::make(Path::new(path), masks).map_err(|e| os_error(&e, Path::new(path)))?;
+            let stamp = Path::new(path);
+            let made = old.as_ref().map_or_else(|| crate::stamps::make(stamp, masks), |old| crate::stamps::make_over(stamp, old));
+            made.map_err(|e| os_error(&e, stamp))?;
         }
         if let Some(signature) = signature {
             signature.write().map_err(|e| os_error(&e, Path::new(&signature.path)))?;

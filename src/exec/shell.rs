@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -63,14 +63,10 @@ fn run_with_fifo<R: Receiver>(argv: &[&OsStr], fifo: &Path, receiver: &mut R) ->
     let mut output = File::from(OwnedFd::from(reader));
     let mut command = Command::new(argv[0]);
     command.args(&argv[1..]).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    // SAFETY: only calls that are allowed between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            Ok(())
-        });
-    }
+    // Done here and not in the new process: that way the memory of this one need not be copied for it. SIGPIPE
+    // is as usual again in what is started so.
+    // SAFETY: flags of descriptors of this process, which has one thread.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     let mut child = command.spawn()?;
     drop(command); // and with it our copies of the writing end
     let done = pump(&mut child, &mut messages, &mut output, receiver);
@@ -183,12 +179,22 @@ mod tests {
     #[test]
     fn signals_and_missing_programs() {
         assert_eq!(sh("kill -9 $$").0.unwrap(), -9);
+        assert_eq!(sh("kill -PIPE $$; exit 3").0.unwrap(), -libc::SIGPIPE, "as usual, though this process ignores it");
         let mut log = Log::default();
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         let missing = run(&["/nonexistent/program".as_ref()], &fifo, &mut log);
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(!fifo.exists());
+    }
+
+    #[test]
+    fn other_descriptors_stay_here() {
+        let (reader, _writer) = io::pipe().unwrap();
+        // SAFETY: flags of a descriptor of ours.
+        unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFD, 0) };
+        let (code, log) = sh(&format!("test -e /proc/self/fd/{} && echo there; test -e /proc/self/fd/1 && echo output", reader.as_raw_fd()));
+        assert_eq!((code.unwrap(), log), (0, vec!["output".to_string()]));
     }
 
     #[test]

@@ -2,7 +2,13 @@
 //!
 //! The parent has one thread. Each child leads a session and process group of its own, so that a
 //! terminal's signals reach only the parent and one signal reaches all that a task started.
+//!
+//! A process may be made ahead of its task ([`Spawner::spawn_ahead`]). It prepares itself up to its [`Gate`]
+//! and goes on when the task starts; what starts one then only waits for what the task itself does. Nobody can
+//! tell: up to there it leaves nothing and says nothing. One that has something to say ends instead, and the task
+//! starts as any other.
 
+use crate::gate::{Gate, Line};
 use crate::shared::Shared;
 use crate::shell::pidfd;
 use hz_events::pipe::Lines;
@@ -46,6 +52,8 @@ fn plain_fork() -> io::Result<Option<i32>> {
 /// The running task processes.
 pub struct Spawner {
     children: Vec<Child>,
+    /// Those made ahead.
+    ahead: Vec<(Child, Line)>,
     fork: Fork,
 }
 
@@ -71,7 +79,7 @@ impl Spawner {
     }
 
     pub fn with_fork(fork: Fork) -> Self {
-        Spawner { children: Vec::new(), fork }
+        Spawner { children: Vec::new(), ahead: Vec::new(), fork }
     }
 
     /// Forks; the child runs `body` and exits with the code it gives (1 if it panics). Events the
@@ -80,6 +88,58 @@ impl Spawner {
     /// # Errors
     /// No process, pipe or descriptor to be had.
     pub fn spawn(&mut self, tid: &str, body: impl FnOnce() -> i32) -> io::Result<i32> {
+        let child = self.child(tid, body)?;
+        let pid = child.pid;
+        self.children.push(child);
+        Ok(pid)
+    }
+
+    /// Forks ahead of the task's start. The child runs `body`, which is to pass the gate before it does anything
+    /// that can be noticed. There is no report of it before [`Spawner::release`]. `hurry`: the task waits for it.
+    ///
+    /// # Errors
+    /// No process, pipe or descriptor to be had.
+    pub fn spawn_ahead(&mut self, tid: &str, hurry: bool, body: impl FnOnce(&Gate) -> i32) -> io::Result<()> {
+        let (line, gate) = Gate::new(hurry)?;
+        let child = self.child(tid, || {
+            gate.enter();
+            let code = body(&gate);
+            // What ends before the gate has run no task.
+            gate.give_up();
+            code
+        })?;
+        self.ahead.push((child, line));
+        Ok(())
+    }
+
+    /// Is a process made ahead ready, or of no use? Whichever it is, nothing is to be waited for.
+    pub fn is_ready(&mut self, tid: &str) -> bool {
+        self.ahead.iter_mut().find(|(child, _)| child.tid == tid).is_none_or(|(_, line)| line.look())
+    }
+
+    /// Lets a process made ahead go on with its task, and gives its id. None: there is no such process, or it is
+    /// of no use.
+    pub fn release(&mut self, tid: &str) -> Option<i32> {
+        let at = self.ahead.iter().position(|(child, _)| child.tid == tid)?;
+        let (child, line) = self.ahead.swap_remove(at);
+        if !line.release() {
+            child.end();
+            return None;
+        }
+        let pid = child.pid;
+        self.children.push(child);
+        Some(pid)
+    }
+
+    /// Ends the processes made ahead for tasks that `which` picks.
+    pub fn discard(&mut self, which: impl Fn(&str) -> bool) {
+        let (gone, kept) = std::mem::take(&mut self.ahead).into_iter().partition(|(child, _)| which(&child.tid));
+        self.ahead = kept;
+        let gone: Vec<(Child, Line)> = gone;
+        gone.into_iter().for_each(|(child, _)| child.end());
+    }
+
+    fn child(&mut self, tid: &str, body: impl FnOnce() -> i32) -> io::Result<Child> {
         let (reader, writer) = io::pipe()?;
         let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
         // SAFETY: a larger pipe saves both sides waking up; refusal does no harm.
@@ -90,10 +150,11 @@ impl Spawner {
         let Some(pid) = (self.fork)()? else {
             drop(reader);
             self.children.clear();
+            self.ahead.clear();
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 lead_group(parent);
                 let sink = PipeSink { pipe: File::from(writer), pid: std::process::id() as i32, lock };
-                hz_events::set_sink(Box::new(sink));
+                hz_events::set_last_sink(Box::new(sink));
                 body()
             }));
             // SAFETY: ends the process without running the parent's exit handlers.
@@ -104,8 +165,7 @@ impl Spawner {
         let pipe = File::from(reader);
         // SAFETY: flags of a descriptor we own.
         unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        self.children.push(Child { tid: tid.to_string(), pid, ended, events: Lines::new(pipe) });
-        Ok(pid)
+        Ok(Child { tid: tid.to_string(), pid, ended, events: Lines::new(pipe) })
     }
 
     /// Number of task processes still running.
@@ -125,13 +185,14 @@ impl Spawner {
                 fds.push(child.events.pipe().as_fd());
             }
         }
+        fds.extend(self.ahead.iter().filter_map(|(_, line)| line.descriptor()));
         fds
     }
 
     /// Waits until a process sent something or ended, at most `timeout` (None: for ever), and
     /// collects. Returns early, perhaps with nothing, on a signal.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Report>> {
-        if self.children.is_empty() {
+        if self.descriptors().is_empty() {
             return Ok(Vec::new());
         }
         let mut fds: Vec<PollFd<'_>> = self.descriptors().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -148,6 +209,9 @@ impl Spawner {
 
     /// What is there now, without waiting: events in the order each process sent them, its end last.
     pub fn collect(&mut self) -> Vec<Report> {
+        for (_, line) in &mut self.ahead {
+            line.look();
+        }
         let mut reports = Vec::new();
         self.children.retain_mut(|child| {
             // First whether it ended, then what it sent: so nothing it sent is missed.
@@ -202,6 +266,16 @@ impl Spawner {
 }
 
 impl Child {
+    /// Ends the process, and waits until it has.
+    fn end(self) {
+        // SAFETY: plain system calls on a child of ours, which leads a group of its own by now or is alone.
+        unsafe {
+            libc::kill(-self.pid, libc::SIGKILL);
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
+        }
+    }
+
     fn read(&mut self, reports: &mut Vec<Report>) {
         let (tid, pid) = (&self.tid, self.pid);
         self.events.take(|event| reports.push(Report::Event { tid: tid.clone(), pid, event }));
@@ -290,6 +364,7 @@ struct PipeSink {
 
 impl Sink for PipeSink {
     fn emit(&mut self, mut event: Event) {
+        crate::gate::nothing_said();
         if let Event::Log(record) = &mut event {
             record.taskpid.get_or_insert(self.pid);
         }
@@ -378,5 +453,42 @@ mod tests {
             panic!("no")
         }).unwrap();
         assert!(matches!(all(&mut spawner).as_slice(), [Report::Exited { code: 1, .. }]));
+    }
+
+    #[test]
+    fn made_ahead() {
+        let _one = ONE.lock();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let mut spawner = Spawner::with_fork(plain_fork);
+        let task = |gate: &Gate| {
+            gate.pass();
+            hz_events::log(hz_events::level::NOTE, "", "runs");
+            std::fs::write(&file, "made").map_or(1, |()| 7)
+        };
+        spawner.spawn_ahead("a", false, task).unwrap();
+        spawner.spawn_ahead("b", false, task).unwrap();
+        // One that has something to say before its task, and one that ends.
+        spawner.spawn_ahead("c", false, |gate| {
+            hz_events::log(hz_events::level::NOTE, "", "too early");
+            task(gate)
+        }).unwrap();
+        spawner.spawn_ahead("d", true, |_| 0).unwrap();
+        for tid in ["a", "b", "c", "d"] {
+            while !spawner.is_ready(tid) {
+                assert!(spawner.wait(Some(Duration::from_secs(5))).unwrap().is_empty());
+            }
+        }
+        assert!(spawner.is_ready("unknown") && spawner.is_empty() && !file.exists());
+        for useless in ["c", "d", "unknown"] {
+            assert!(spawner.release(useless).is_none(), "{useless}");
+        }
+        spawner.discard(|tid| tid == "b");
+        assert!(spawner.release("b").is_none());
+        let pid = spawner.release("a").unwrap();
+        let reports = all(&mut spawner);
+        assert!(matches!(&reports[0], Report::Event { tid, event: Event::Log(record), .. } if tid == "a" && record.message == "runs"), "{reports:?}");
+        assert!(matches!(&reports[1], Report::Exited { pid: ended, code: 7, .. } if *ended == pid), "{reports:?}");
+        assert!(file.exists() && spawner.ahead.is_empty());
     }
 }

@@ -50,7 +50,7 @@ impl TaskLog {
         }
         let link = link(dir, task, name);
         let path = dir.join(name);
-        if let Some(parent) = path.parent() {
+        if let Some(parent) = path.parent().filter(|parent| *parent != dir) {
             fs::create_dir_all(parent)?;
         }
         let file = File::create(&path)?;

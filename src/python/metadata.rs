@@ -295,6 +295,16 @@ pub fn prepare_function(name: &str, body: &str, file: &str, line: u32) {
     crate::enter(|vm| drop(compile(vm, &definition(name, body), file, line)));
 }
 
+/// Defines what [`call_function`] will run, in the process that will. What is wrong with it is told there.
+pub fn define_function(name: &str, body: &str, file: &str, line: u32) {
+    crate::enter(|vm| {
+        // Without its being compiled nothing is known of it.
+        if compile(vm, &definition(name, body), file, line).is_ok() {
+            let _ = define(vm, &definition(name, body), file, line);
+        }
+    });
+}
+
 /// Runs the metadata function `name` with body `body`, as a task does: defined from its text
 /// (which stands after line `line` of `file`), then called.
 pub fn call_function(

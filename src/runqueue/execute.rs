@@ -9,12 +9,15 @@ use hz_graph::TaskId;
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
+/// Processes that are made ahead, at most: each has memory of its own.
+const MOST_AHEAD: usize = 4;
+
 /// Exit code shown for a task that must not run as set-scene tasks are enforced.
 const NOT_ALLOWED: &str = "setscene ignore_tasks";
 
 impl RunQueue {
     fn can_start(&self) -> bool {
-        self.active() < self.settings.number_tasks
+        self.active() + self.pending.len() < self.settings.number_tasks
     }
 
     pub(crate) fn execute(&mut self) -> Result<Step> {
@@ -61,13 +64,17 @@ impl RunQueue {
                 return Ok(Step::Again);
             }
         }
-        let next = if self.options.setscene_only || !self.can_start() { None } else { self.next_task() };
+        let next = match self.ready_pending() {
+            Some(id) => Some(id),
+            None if self.options.setscene_only || !self.can_start() => None,
+            None => self.next_task(),
+        };
         if let Some(id) = next
             && (self.run_task(id)? || self.can_start())
         {
             return Ok(Step::Again);
         }
-        if self.active() > 0 {
+        if self.active() > 0 || !self.pending.is_empty() {
             self.read_executor(Duration::ZERO)?;
             return Ok(if self.dry_exits.is_empty() { Step::Wait } else { Step::Again });
         }
@@ -200,7 +207,7 @@ impl RunQueue {
     /// The most important task that may start now.
     fn next_task(&mut self) -> Option<TaskId> {
         let may = |queue: &RunQueue, id: TaskId| {
-            !queue.has(id, Mark::Holdoff) && (queue.has(id, Mark::Covered) || queue.has(id, Mark::NotCovered))
+            !queue.pending.contains(&id) && !queue.has(id, Mark::Holdoff) && (queue.has(id, Mark::Covered) || queue.has(id, Mark::NotCovered))
         };
         let first = self.sched.ready().find(|id| may(self, *id))?;
         // One task may always run, or a busy machine would stop the build for good.
@@ -229,37 +236,122 @@ impl RunQueue {
         }
         let wanted = |id: &TaskId| !self.has(*id, Mark::Holdoff) && self.has(*id, Mark::NotCovered) && !self.work.graph.has_flag(*id, "noexec");
         let next: Vec<TaskId> = self.sched.ready().take(100).filter(wanted).take(self.settings.number_tasks).collect();
-        for id in next {
+        for id in &next {
             // One whose stamp is current will not run.
-            if !self.stamp_current(id, false, false)? && self.exec.prepare(&self.work, id) {
+            if self.ahead.contains_key(id) || self.stamp_current(*id, false, false)? {
+                continue;
+            }
+            let prepared = self.exec.prepare(&self.work, *id);
+            if self.start_before(*id, &next)? || prepared {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
+    /// Has the process of a task made that is among the `next` to start.
+    fn start_before(&mut self, id: TaskId, next: &[TaskId]) -> Result<bool> {
+        if self.ahead.len() >= self.settings.number_tasks.min(MOST_AHEAD) {
+            // Another one of them has become more important than one of those.
+            let Some(other) = self.ahead.keys().copied().find(|other| !next.contains(other)) else { return Ok(false) };
+            self.forget_ahead(Some(other));
+        }
+        self.start_ahead(id, false)
+    }
+
+    fn start_ahead(&mut self, id: TaskId, hurry: bool) -> Result<bool> {
+        if self.none_ahead || self.settings.enforce || self.stamp_users.contains_key(&self.base_stamp(id)?) {
+            return Ok(false);
+        }
+        let spec = self.described(id, false)?;
+        if spec.fakeroot {
+            return Ok(false);
+        }
+        self.none_ahead = !self.exec.start_ahead(&self.work, &spec, hurry);
+        if !self.none_ahead {
+            self.ahead.insert(id, spec);
+        }
+        Ok(!self.none_ahead)
+    }
+
+    /// A task whose process is ready by now.
+    fn ready_pending(&mut self) -> Option<TaskId> {
+        let (exec, work) = (&mut self.exec, &self.work);
+        self.pending.iter().copied().find(|id| exec.is_ready(work, *id))
+    }
+
+    /// Has the task, which is to start, to wait for its process? That is made if there is none: so the queue can go
+    /// on meanwhile.
+    fn awaits_process(&mut self, id: TaskId) -> Result<bool> {
+        if self.options.dry_run || self.settings.enforce {
+            return Ok(false);
+        }
+        self.exec.prepare(&self.work, id);
+        let made = self.ahead.contains_key(&id) || self.start_ahead(id, true)?;
+        let waits = made && !self.exec.is_ready(&self.work, id);
+        if !waits {
+            self.forget_pending(Some(id));
+        } else if self.pending.insert(id) {
+            let stamp = self.base_stamp(id)?;
+            self.note_stamp(id, stamp);
+        }
+        Ok(waits)
+    }
+
+    /// Nothing is to be waited for: of all, or of a task.
+    fn forget_pending(&mut self, id: Option<TaskId>) {
+        let gone: Vec<TaskId> = self.pending.iter().copied().filter(|known| id.is_none_or(|id| id == *known)).collect();
+        for id in gone {
+            self.pending.shift_remove(&id);
+            self.forget_stamp(id);
+        }
+    }
+
+    /// No other task with that stamp may run meanwhile.
+    fn note_stamp(&mut self, id: TaskId, stamp: String) {
+        *self.stamp_users.entry(stamp.clone()).or_default() += 1;
+        self.running_stamps.insert(id, stamp);
+    }
+
+    /// Processes made ahead are of no use any more: all, or that of a task.
+    pub(crate) fn forget_ahead(&mut self, id: Option<TaskId>) {
+        self.forget_pending(id);
+        let any = match id {
+            Some(id) => self.ahead.shift_remove(&id).is_some(),
+            None => !std::mem::take(&mut self.ahead).is_empty(),
+        };
+        if any {
+            self.exec.forget_ahead(&self.work, id);
+        }
+    }
+
     fn base_stamp(&self, id: TaskId) -> Result<String> {
         self.sigs.stampfile(&self.work.graph, id, false, false)
     }
 
-    /// Runs a task unless it need not run; true: decided without running it.
+    /// Runs a task unless it need not run; true: decided without running it, or its process is to be waited for.
     fn run_task(&mut self, id: TaskId) -> Result<bool> {
         if self.not_allowed(id)? {
             self.task_fail(id, ExitCode::Word(NOT_ALLOWED.into()), None);
             return Ok(true);
         }
         if self.has(id, Mark::Covered) {
+            self.forget_ahead(Some(id));
             log(level::DEBUG2, DOMAIN, format!("Setscene covered task {}", self.work.tid(id)));
             self.task_skip(id, "covered")?;
             return Ok(true);
         }
         if self.stamp_current(id, false, false)? {
             log(level::DEBUG2, DOMAIN, format!("Stamp current task {}", self.work.tid(id)));
+            self.forget_ahead(Some(id));
             self.task_skip(id, "existing")?;
             self.set(id, Mark::Ran, true);
             return Ok(true);
         }
         let noexec = self.work.graph.has_flag(id, "noexec");
+        if !noexec && self.awaits_process(id)? {
+            return Ok(true);
+        }
         emit(Event::RunQueueTaskStarted { task: self.task_ref(id, false), stats: self.stats, noexec });
         if noexec {
             self.set(id, Mark::Running, true);
@@ -285,22 +377,14 @@ impl RunQueue {
         if dry_run {
             self.dry_exits.push_back(id);
         } else {
-            let leavings = self.sigs.leavings(&self.work.graph, id, setscene)?;
-            let info = self.work.graph.info(id);
-            let name = self.work.taskname(id);
-            let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
-            let spec = TaskSpec {
-                task: id,
-                setscene,
-                mc: self.work.graph.mc(id).clone(),
-                mcfn: info.mcfn.clone(),
-                tid: self.work.tid(id).clone(),
-                fakeroot: info.task_deps.flags.get("fakeroot").is_some_and(|table| table.contains_key(&*taskname)),
-                taskname,
-                taskhash: self.work.hash[id as usize].clone(),
-                unihash: self.work.unihash[id as usize].clone(),
-                quieterrors: setscene,
-                leavings,
+            let spec = match self.ahead.shift_remove(&id) {
+                Some(spec) if !setscene && self.is_current(&spec) => spec,
+                made => {
+                    if made.is_some() {
+                        self.exec.forget_ahead(&self.work, Some(id));
+                    }
+                    self.described(id, setscene)?
+                }
             };
             if let Err(message) = self.exec.start(&self.work, &spec) {
                 log(level::CRITICAL, DOMAIN, format!("Failed to spawn fakeroot worker to run {}: {message}", spec.tid));
@@ -310,9 +394,36 @@ impl RunQueue {
                 return Ok(false);
             }
         }
-        *self.stamp_users.entry(stamp.clone()).or_default() += 1;
-        self.running_stamps.insert(id, stamp);
+        self.note_stamp(id, stamp);
         Ok(true)
+    }
+
+    /// A task for the executor.
+    fn described(&mut self, id: TaskId, setscene: bool) -> Result<TaskSpec> {
+        let leavings = self.sigs.leavings(&self.work.graph, id, setscene)?;
+        let info = self.work.graph.info(id);
+        let name = self.work.taskname(id);
+        let taskname = if setscene { format!("{name}_setscene") } else { name.to_string() };
+        Ok(TaskSpec {
+            task: id,
+            setscene,
+            mc: self.work.graph.mc(id).clone(),
+            mcfn: info.mcfn.clone(),
+            tid: self.work.tid(id).clone(),
+            fakeroot: info.task_deps.flags.get("fakeroot").is_some_and(|table| table.contains_key(&*taskname)),
+            taskname,
+            taskhash: self.work.hash[id as usize].clone(),
+            unihash: self.work.unihash[id as usize].clone(),
+            quieterrors: setscene,
+            leavings,
+        })
+    }
+
+    /// Would the task be described so now?
+    fn is_current(&mut self, spec: &TaskSpec) -> bool {
+        let at = spec.task as usize;
+        let alike = self.work.hash[at] == spec.taskhash && self.work.unihash[at] == spec.unihash;
+        alike && spec.leavings.as_ref().is_none_or(|leavings| self.sigs.leaves_still(leavings))
     }
 
     pub(crate) fn forget_stamp(&mut self, id: TaskId) {

@@ -49,6 +49,10 @@ pub trait Signatures {
     fn leavings(&mut self, _graph: &TaskGraph, _task: TaskId, _setscene: bool) -> Result<Option<Leavings>> {
         Ok(None)
     }
+    /// Does that still hold of a task that has not run?
+    fn leaves_still(&mut self, _leavings: &Leavings) -> bool {
+        true
+    }
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {
         Ok(())
     }
@@ -140,11 +144,22 @@ pub enum ExecEvent {
 pub trait Executor {
     /// Starts a task. An error is that of the fakeroot environment and ends the build.
     fn start(&mut self, work: &Work, spec: &TaskSpec) -> Result<(), String>;
-    /// Makes ready what starting the task will need, if it is not; false: there was nothing to do. Called while
-    /// other tasks run and nothing else is to be done.
+    /// Makes ready what starting the task will need, if it is not; false: there was nothing to do. Called before
+    /// it starts, and while other tasks run and nothing else is to be done.
     fn prepare(&mut self, _work: &Work, _task: TaskId) -> bool {
         false
     }
+    /// Makes the process of a task that is likely to start soon, as far as nobody notices; `start` with the same
+    /// description then takes it. `hurry`: it starts as soon as the process is ready. False: it makes none.
+    fn start_ahead(&mut self, _work: &Work, _spec: &TaskSpec, _hurry: bool) -> bool {
+        false
+    }
+    /// Is the process made ahead for a task ready? Also if that is of no use.
+    fn is_ready(&mut self, _work: &Work, _task: TaskId) -> bool {
+        true
+    }
+    /// The processes made ahead are of no use any more: all, or that of one task.
+    fn forget_ahead(&mut self, _work: &Work, _task: Option<TaskId>) {}
     /// What happened; waits for something up to `timeout` (zero: only looks).
     fn poll(&mut self, timeout: Duration) -> Vec<ExecEvent>;
     /// Kills what runs and does not wait for it.

@@ -29,7 +29,7 @@ pub use work::{TaskDep, Work, layers};
 use hz_diagnostics::Str;
 use hz_events::{Event, Stats, TaskRef, emit, level, log};
 use hz_graph::{BuildPlan, Config, Result, TaskId};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use marks::{Mark, Marks};
 use rustc_hash::FxHashMap;
 use scenequeue::SceneGraph;
@@ -106,6 +106,12 @@ pub struct RunQueue {
     /// Stamp (without extra information) of each task that runs, and how many run for each stamp.
     running_stamps: FxHashMap<TaskId, String>,
     stamp_users: FxHashMap<String, usize>,
+    /// Tasks whose processes are made, and how they were described.
+    ahead: IndexMap<TaskId, TaskSpec>,
+    /// Of these the tasks that start as soon as their processes are ready.
+    pending: IndexSet<TaskId>,
+    /// Whoever runs tasks makes none ahead.
+    none_ahead: bool,
     failed: Vec<TaskId>,
     is_target: Vec<bool>,
     /// Tasks that a dry run "ran".
@@ -164,6 +170,9 @@ impl RunQueue {
             stamp_cache: FxHashMap::default(),
             running_stamps: FxHashMap::default(),
             stamp_users: FxHashMap::default(),
+            ahead: IndexMap::new(),
+            pending: IndexSet::new(),
+            none_ahead: false,
             failed: Vec::new(),
             is_target,
             dry_exits: VecDeque::new(),
@@ -249,7 +258,7 @@ impl RunQueue {
             return Ok(());
         }
         // While tasks run, those that come next are made ready.
-        let idle = self.state == State::Running && self.dry_exits.is_empty() && !self.options.dry_run;
+        let idle = self.state == State::Running && self.dry_exits.is_empty() && !self.options.dry_run && self.pending.is_empty();
         if idle && self.prepare_next()? {
             return self.read_executor(Duration::ZERO);
         }

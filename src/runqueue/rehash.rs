@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 impl RunQueue {
     /// Takes in queued unihash changes and decides set-scene tasks anew where they matter.
     pub(crate) fn process_migrations(&mut self) -> Result<()> {
+        // They know hashes as they were.
+        self.forget_ahead(None);
         let changed = self.rehash()?;
         if !changed.is_empty() {
             self.exec.new_taskhashes(&self.work);

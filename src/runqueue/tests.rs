@@ -78,6 +78,8 @@ struct World {
     failing: HashSet<String>,
     /// `pn:task` that end only after `N` looks.
     slow: HashMap<String, usize>,
+    /// Processes made ahead, told to be of no use, and used.
+    ahead_counts: (usize, usize, usize),
     /// tid -> unihash that is reported when the task ends.
     new_unihash: HashMap<String, String>,
     /// What ran, in order.
@@ -179,9 +181,30 @@ struct Exec {
     world: Shared,
     /// With name, stamp, mask of older stamps, and looks until it ends.
     running: Vec<(TaskSpec, String, String, String, usize)>,
+    ahead: HashMap<TaskId, TaskSpec>,
+    /// Those whose processes were asked for.
+    asked: std::collections::HashSet<TaskId>,
 }
 impl Executor for Exec {
+    fn is_ready(&mut self, _: &Work, task: TaskId) -> bool {
+        // Not at once.
+        self.ahead.get(&task).is_none_or(|_| !self.asked.insert(task))
+    }
+    fn start_ahead(&mut self, _: &Work, spec: &TaskSpec, _: bool) -> bool {
+        self.asked.remove(&spec.task);
+        assert!(!spec.setscene && self.ahead.insert(spec.task, spec.clone()).is_none());
+        self.world.borrow_mut().ahead_counts.0 += 1;
+        self.ahead.len() <= 8 || panic!("too many processes are made ahead")
+    }
+    fn forget_ahead(&mut self, _: &Work, task: Option<TaskId>) {
+        self.ahead.retain(|known, _| task.is_some_and(|task| task != *known));
+        self.world.borrow_mut().ahead_counts.1 += 1;
+    }
     fn start(&mut self, work: &Work, spec: &TaskSpec) -> Result<(), String> {
+        if let Some(made) = self.ahead.remove(&spec.task) {
+            assert_eq!((made.setscene, &made.taskhash, &made.unihash), (spec.setscene, &spec.taskhash, &spec.unihash));
+            self.world.borrow_mut().ahead_counts.2 += 1;
+        }
         let mut world = self.world.borrow_mut();
         let mc = if spec.mc.is_empty() { String::new() } else { format!("{}:", spec.mc) };
         let name = format!("{mc}{}:{}", work.graph.pn(spec.task), &spec.taskname[3..]);
@@ -302,7 +325,7 @@ impl Build {
         let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
         let options = TargetOptions { halt: self.halt, allow_incomplete: false };
         let plan = build_task_data(&targets, "build", sets, &configs, options, &mut |e: &ExtraDepends| Ok(e.deps.clone()))?;
-        let exec = Exec { world: self.world.clone(), running: Vec::new() };
+        let exec = Exec { world: self.world.clone(), running: Vec::new(), ahead: HashMap::new(), asked: Default::default() };
         let (sigs, hooks) = (Sigs(self.world.clone()), TestHooks(self.world.clone()));
         RunQueue::prepare(plan, &self.config, self.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec))
     }
@@ -577,6 +600,21 @@ fn equal_hashes_in_two_multiconfigs() {
 }
 
 #[test]
+fn processes_are_made_ahead() {
+    let build = Build::new("");
+    let (ran, outcome) = build.run(&["d1", "c1"]);
+    assert!(outcome.success, "{ran:?}");
+    let (made, forgotten, used) = build.world.borrow().ahead_counts;
+    assert!(used > 0 && made == used && forgotten == 0, "{made} made, {forgotten} times forgotten, {used} used");
+    // What is done already or only said to be done needs none.
+    build.run(&["d1", "c1"]);
+    let mut dry = Build::new("");
+    dry.options.dry_run = true;
+    dry.run(&["d1"]);
+    assert_eq!((build.world.borrow().ahead_counts.0, dry.world.borrow().ahead_counts.0), (made, 0));
+}
+
+#[test]
 fn a_new_unihash_makes_what_depends_on_it_available() {
     let build = Build::new("");
     build.run(&["b1"]);
@@ -743,7 +781,7 @@ fn real_layers() {
         let configs = IndexMap::from([(Str::from(""), &build.config as &dyn Config)]);
         let targets: Vec<String> = targets.split_whitespace().map(String::from).collect();
         let plan = build_task_data(&targets, "build", sets, &configs, TargetOptions { halt: true, allow_incomplete: true }, &mut |e: &ExtraDepends| Ok(e.deps.clone())).expect("plan");
-        let exec = Exec { world: build.world.clone(), running: Vec::new() };
+        let exec = Exec { world: build.world.clone(), running: Vec::new(), ahead: HashMap::new(), asked: Default::default() };
         let (sigs, hooks) = (Sigs(build.world.clone()), TestHooks(build.world.clone()));
         let queue = RunQueue::prepare(plan, &build.config, build.options.clone(), Box::new(sigs), Box::new(hooks), Box::new(exec));
         let queue = queue.expect("prepare").expect("tasks");

@@ -7,6 +7,7 @@ use crate::session::Uncollected;
 use hz_cache::RecipeInfo;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
+use hz_exec::stamps::Watched;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
 use hz_runqueue::{Leavings, Signatures};
 use rustc_hash::FxHashMap;
@@ -32,6 +33,7 @@ pub struct PythonSignatures {
     /// Can it be told before a task runs what it leaves?
     leavings: bool,
     stamps: StampNames,
+    folders: Watched,
     /// What is done natively for all tasks, if the generator's classes let it.
     hashing: Option<Hashing>,
     /// While tasks are hashed: what that makes stays.
@@ -50,7 +52,15 @@ enum StampNames {
 
 impl PythonSignatures {
     pub fn new() -> PythonSignatures {
-        PythonSignatures { caches: None, unihashes: None, leavings: false, stamps: StampNames::Generator, hashing: None, uncollected: None }
+        PythonSignatures {
+            caches: None,
+            unihashes: None,
+            leavings: false,
+            stamps: StampNames::Generator,
+            folders: Watched::default(),
+            hashing: None,
+            uncollected: None,
+        }
     }
 
     fn siggen(vm: &VirtualMachine) -> PyResult {
@@ -433,8 +443,13 @@ impl Signatures for PythonSignatures {
         });
         Ok(found?.map(|asked| {
             let (stamp, masks) = named.unwrap_or(asked);
-            Leavings { stamp, masks, signature: kept.pop() }
+            let old = self.folders.matching(&masks);
+            Leavings { stamp, masks, old, signature: kept.pop() }
         }))
+    }
+
+    fn leaves_still(&mut self, leavings: &Leavings) -> bool {
+        leavings.old.is_none() || leavings.old == self.folders.matching(&leavings.masks)
     }
 
     fn writeout_file_checksum_cache(&mut self) -> Result<()> {

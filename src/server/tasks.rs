@@ -9,6 +9,8 @@ use hz_data::{DataStore, RuntimeError, SetInfo, Value};
 use hz_diagnostics::Str;
 use hz_events::Event;
 use hz_exec::child::{TaskDepData, TaskPython, TaskSpec, run_in_child};
+use hz_exec::gate::Gate;
+use hz_exec::pages::Gathered;
 use hz_exec::spawn::{Report, Spawner};
 use hz_graph::{Result, TaskId};
 use hz_parse::{Configuration, FileCollector, Finalise, Signatures};
@@ -16,7 +18,7 @@ use hz_python::Definition;
 use hz_python::utils::system::{self, Offline};
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +29,8 @@ pub struct Recipes {
     config: IndexMap<Str, DataStore>,
     collectors: IndexMap<Str, FileCollector>,
     finalise: BaseHashes,
-    parsed: FxHashMap<Str, (DataStore, Vec<Definition>)>,
-    /// Those it was tried for, successfully or not.
-    tried: FxHashSet<Str>,
+    /// An error is that of the first try, which has told what is wrong.
+    parsed: FxHashMap<Str, Result<(DataStore, Vec<Definition>), String>>,
 }
 
 /// Remembers a recipe's signatures for the signature files that its tasks write.
@@ -57,21 +58,31 @@ impl Recipes {
             Some(parsed) => parsed.collectors.iter().map(|(mc, c)| (mc.clone(), c.copy())).collect(),
             None => IndexMap::new(),
         };
-        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default(), tried: FxHashSet::default() })
+        Ok(Recipes { config, collectors, finalise, parsed: FxHashMap::default() })
     }
 
     fn get(&mut self, mcfn: &Str) -> Result<&(DataStore, Vec<Definition>), String> {
         if !self.parsed.contains_key(mcfn) {
-            self.tried.insert(mcfn.clone());
-            let (_, _, mc) = hz_parse::realfn(mcfn);
-            let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
-            let (variant, definitions) = hz_python::record_definitions(|| {
-                parse_variant_in(self.collectors.get(mc), config, mcfn, &Remembered(&self.finalise))
-            });
-            let variant = variant.map_err(|e| format!("Parsing {mcfn} for its tasks failed: {e}"))?;
-            self.parsed.insert(mcfn.clone(), (variant.store, definitions));
+            let made = self.parse(mcfn);
+            self.parsed.insert(mcfn.clone(), made);
         }
-        self.parsed.get(mcfn).ok_or_else(|| "unreachable".into())
+        match self.parsed.get(mcfn) {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err("unreachable".into()),
+        }
+    }
+
+    fn parse(&self, mcfn: &Str) -> Result<(DataStore, Vec<Definition>), String> {
+        let (_, _, mc) = hz_parse::realfn(mcfn);
+        let config = self.config.get(mc).ok_or_else(|| format!("no multiconfig {mc}"))?;
+        let (variant, definitions) = hz_python::record_definitions(|| {
+            parse_variant_in(self.collectors.get(mc), config, mcfn, &Remembered(&self.finalise))
+        });
+        let variant = variant.map_err(|e| format!("Parsing {mcfn} for its tasks failed: {e}"))?;
+        // The environment of its tasks, whose values the store keeps for as long as they hold.
+        hz_data::emit::expand_exported(&variant.store);
+        Ok((variant.store, definitions))
     }
 }
 
@@ -96,12 +107,12 @@ impl TaskPython for VmPython<'_> {
     fn disable_network(&self, uid: u32, gid: u32) -> std::io::Result<bool> {
         Ok(self.offline.is_some_and(Offline::join) || system::disable_network(uid, gid)?)
     }
-    fn call(&self, store: &DataStore, module: &str, function: &str, payload: &str) -> Result<i32, RuntimeError> {
+    fn call(&self, store: &DataStore, module: &str, function: &str, spec: &serde_json::Value) -> Result<i32, RuntimeError> {
         // Another recipe may have been parsed since: its functions of the same names go.
         hz_python::replay_definitions(self.definitions)?;
         crate::bridge::python(|vm| {
             let d = hz_python::store::wrap(store, vm)?;
-            call(vm, module, function, vec![d, text(vm, payload)])?.try_into_value::<i32>(vm)
+            call(vm, module, function, vec![d, hz_exec::pymodule::object(spec, vm)?])?.try_into_value::<i32>(vm)
         })
     }
 }
@@ -118,6 +129,9 @@ pub struct Forker {
     offline: Option<Option<Offline>>,
     /// Is made in this process what each task would make for itself?
     ready: bool,
+    /// How many processes were made.
+    forks: usize,
+    gathered: Gathered,
     verbose: bool,
     debug: u8,
     dry_run: bool,
@@ -136,6 +150,8 @@ impl Forker {
             default_umask: session.config.mcdata.iter().map(|(mc, s)| (mc.clone(), umask(s))).collect(),
             offline: None,
             ready: false,
+            forks: 0,
+            gathered: Gathered::default(),
             verbose: session.request.verbose,
             debug: session.request.debug,
             dry_run: session.request.dry_run,
@@ -159,7 +175,8 @@ impl Forker {
         out
     }
 
-    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+    /// Makes the process of a task, which runs at once or is made ahead, in a hurry or not.
+    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, ahead: Option<bool>) -> Result<(), String> {
         let info = work.graph.info(spec.task);
         let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
         let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
@@ -167,12 +184,13 @@ impl Forker {
         let offline = self.offline.get_or_insert_with(|| unsafe { Offline::new(libc::getuid(), libc::getgid()) }).as_ref();
         let (store, definitions) = self.recipes.get(&spec.mcfn)?;
         hz_exec::run::prepare_functions(store, &spec.taskname);
+        self.forks += 1;
         if !std::mem::replace(&mut self.ready, true) {
             // Without it tasks run just as well.
             let _ = crate::bridge::python(|vm| call(vm, "bb.build", "before_tasks", vec![]).map(drop));
         }
         let wanted = TASK_EVENTS.map(|class| (class, hz_python::runtime::has_handlers(class)));
-        let body = || {
+        let body = |gate: &Gate| {
             let entry = |dep: hz_runqueue::TaskDep| {
                 let data = TaskDepData {
                     pn: dep.pn,
@@ -210,12 +228,22 @@ impl Forker {
                 verbose_stdout: self.verbose,
                 leavings: spec.leavings.clone(),
             };
-            run_in_child(&task, &VmPython { definitions, offline, wanted })
+            run_in_child(&task, &VmPython { definitions, offline, wanted }, gate)
         };
-        self.spawner.spawn(&spec.tid, body).map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))?;
+        let made = match ahead {
+            Some(hurry) => self.spawner.spawn_ahead(&spec.tid, hurry, body),
+            None => self.spawner.spawn(&spec.tid, || body(&Gate::open())).map(drop),
+        };
+        made.map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))
+    }
+
+    fn begin(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
+        if spec.setscene || self.spawner.release(&spec.tid).is_none() {
+            self.fork(work, spec, None)?;
+        }
         self.running.insert(spec.tid.to_string(), spec.task);
         if spec.fakeroot {
-            self.fakeroot_logs.insert(spec.tid.to_string(), info.fakerootlogs.to_string());
+            self.fakeroot_logs.insert(spec.tid.to_string(), work.graph.info(spec.task).fakerootlogs.to_string());
         }
         Ok(())
     }
@@ -223,19 +251,31 @@ impl Forker {
 
 impl Executor for Forker {
     fn start(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
-        hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.fork(work, spec))
+        hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.begin(work, spec))
+    }
+
+    fn start_ahead(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, hurry: bool) -> bool {
+        // What is done in another order there could be noticed where everything is told.
+        !self.verbose && self.debug == 0 && self.fork(work, spec, Some(hurry)).is_ok()
+    }
+
+    fn is_ready(&mut self, work: &Work, task: TaskId) -> bool {
+        self.spawner.is_ready(work.tid(task))
+    }
+
+    fn forget_ahead(&mut self, work: &Work, task: Option<TaskId>) {
+        self.spawner.discard(|tid| task.is_none_or(|task| **work.tid(task) == *tid));
     }
 
     fn prepare(&mut self, work: &Work, task: TaskId) -> bool {
+        self.gathered.note_forks(self.forks);
         let mcfn = work.graph.mcfn(task);
-        if self.recipes.tried.contains(mcfn) {
+        if self.recipes.parsed.contains_key(mcfn) {
             return false;
         }
         // What is wrong with the recipe is told when its task starts.
         if let Ok((store, _)) = self.recipes.get(mcfn) {
             hz_exec::run::prepare_functions(store, work.taskname(task));
-            // Its environment, whose values the store keeps for as long as they hold.
-            let _ = hz_data::emit::exported_vars(store);
         }
         true
     }
@@ -251,6 +291,7 @@ impl Executor for Forker {
     }
 
     fn finish(&mut self) {
+        self.spawner.discard(|_| true);
         if !self.spawner.is_empty() {
             self.kill();
         }

@@ -5,6 +5,7 @@
 use hz_data::{DataStore, SetInfo, Value};
 use hz_events::Event;
 use hz_exec::child::{TaskSpec, run_in_child};
+use hz_exec::gate::Gate;
 use hz_exec::spawn::{Report, Spawner};
 use rustpython_vm::compiler::Mode;
 use std::path::Path;
@@ -50,9 +51,26 @@ impl Fixture {
 
     /// Runs a task in its own process; its exit code and events.
     fn run(&mut self, task: &str, quieterrors: bool) -> (i32, Vec<Event>) {
-        let vm = hz_python::start(Default::default());
+        let (spec, vm) = (self.spec(task, quieterrors), hz_python::start(Default::default()));
+        self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm, &Gate::open())).unwrap();
+        self.finished()
+    }
+
+    /// The same in a process made ahead; None: it said that it is of no use.
+    fn run_ahead(&mut self, task: &str, hurry: bool, before: impl FnOnce()) -> Option<(i32, Vec<Event>)> {
+        let (spec, vm) = (self.spec(task, false), hz_python::start(Default::default()));
+        self.spawner.spawn_ahead(task, hurry, |gate| run_in_child(&spec, vm, gate)).unwrap();
+        while !self.spawner.is_ready(task) {
+            self.spawner.wait(Some(Duration::from_secs(5))).unwrap();
+        }
+        before();
+        self.spawner.release(task)?;
+        Some(self.finished())
+    }
+
+    fn spec(&self, task: &str, quieterrors: bool) -> TaskSpec {
         let store = self.store.create_copy();
-        let spec = TaskSpec {
+        TaskSpec {
             mcfn: FN.into(),
             task: task.into(),
             taskhash: "t".repeat(64).into(),
@@ -69,8 +87,10 @@ impl Fixture {
             verbose_shell: false,
             verbose_stdout: false,
             leavings: None,
-        };
-        self.spawner.spawn(&format!("{FN}:{task}"), || run_in_child(&spec, vm)).unwrap();
+        }
+    }
+
+    fn finished(&mut self) -> (i32, Vec<Event>) {
         let mut events = Vec::new();
         loop {
             for report in self.spawner.wait(Some(Duration::from_secs(60))).unwrap() {
@@ -100,6 +120,11 @@ fn names(events: &[Event]) -> Vec<&'static str> {
             _ => None,
         })
         .collect()
+}
+
+/// Process ids differ from run to run.
+fn without_numbers(text: &str) -> String {
+    text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
 }
 
 fn log(t: &Path, task: &str) -> String {
@@ -259,6 +284,35 @@ fn tasks() {
     let order = std::fs::read_to_string(t.join("log.task_order")).unwrap();
     let order: Vec<&str> = order.lines().map(|l| l.split(' ').nth(1).unwrap()).collect();
     assert_eq!(order, ["do_shell", "do_python", "do_fail", "do_pyfail", "do_fail", "do_empty"]);
+
+    // In processes made ahead all is the same, and nothing is there before.
+    let plain = |events: &[Event]| {
+        let said = events.iter().filter_map(|e| if let Event::Log(r) = e { Some(format!("{}: {}", r.level, r.message)) } else { None });
+        said.map(|text| without_numbers(&text)).collect::<Vec<_>>()
+    };
+    let all = ["do_shell", "do_python", "do_fail", "do_pyfail", "do_empty"];
+    for (task, hurry) in all.into_iter().flat_map(|task| [(task, false), (task, true)]) {
+        let (code, events) = f.run(task, false);
+        let known = |file: &str| std::fs::read_to_string(t.join(format!("{file}.{task}"))).unwrap();
+        let (log, run) = (known("log"), known("run"));
+        for folder in ["work", "stamps", "made"] {
+            std::fs::remove_dir_all(dir.path().join(folder)).ok();
+        }
+        let top = dir.path().to_owned();
+        let nothing = || assert!(["work", "stamps", "made"].iter().all(|folder| !top.join(folder).exists()), "{task}");
+        let (found, told) = f.run_ahead(task, hurry, nothing).expect(task);
+        assert_eq!((found, names(&told), plain(&told)), (code, names(&events), plain(&events)), "{task}");
+        let found = [known("log"), known("run")].map(|text| without_numbers(&text));
+        assert_eq!(found, [log, run].map(|text| without_numbers(&text)), "{task}");
+    }
+    // What has to be told before the task begins is told by an ordinary process.
+    assert!(f.run_ahead("do_missing", true, || ()).is_none());
+    f.set("LOUD", "${@bb.warn('heard') or 'loud'}");
+    f.flag("LOUD", "export", "1");
+    assert!(f.run_ahead("do_shell", false, || ()).is_none());
+    let (code, events) = f.run("do_shell", false);
+    assert!(code == 0 && messages(&events, hz_events::level::WARNING).contains(&"heard"), "{events:?}");
+    f.flag("LOUD", "export", "");
 
     // Which tasks' names a generator tells apart is read off its code, and nothing is claimed of code with effects.
     let filters = "import bb\n\n\

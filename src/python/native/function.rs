@@ -213,4 +213,9 @@ impl Native {
     pub fn required(&self) -> usize {
         self.func.params - self.defaults.len()
     }
+
+    /// Can it be called with so many values, and none by name?
+    pub fn takes(&self, values: usize) -> bool {
+        (self.required()..=self.func.params).contains(&values) && self.named.iter().all(Option::is_some)
+    }
 }

@@ -68,9 +68,7 @@ impl Expression {
 pub fn call(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<PyObjectRef>) -> PyResult<()> {
     if function.downcast_ref::<PyFunction>().is_some()
         && let Ok(native) = function::native(function, vm)
-        && native.required() <= args.len()
-        && args.len() <= native.func.params
-        && native.named.iter().all(Option::is_some)
+        && native.takes(args.len())
     {
         let args = args.into_iter().map(|arg| Val::from_object(arg, vm)).collect();
         return run::call(vm, &native, args).map(drop);
@@ -81,8 +79,7 @@ pub fn call(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<PyObjectRef>)
 /// Is what a function gives for these values true? Natively, if that can be.
 pub fn is_true(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<Val>) -> PyResult<bool> {
     if let Ok(native) = function::native(function, vm)
-        && native.required() <= args.len()
-        && args.len() <= native.func.params
+        && native.takes(args.len())
     {
         return match run::call(vm, &native, args)? {
             Val::Bool(found) => Ok(found),
