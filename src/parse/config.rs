@@ -6,10 +6,11 @@ use crate::error::{Error, Result, fatal, level, log};
 use crate::handle::handle_included;
 use crate::inherit::inherit;
 use crate::origins;
-use crate::paths::{absolute, cwd, dir_name, exists, file_depends, join, unseen};
+use crate::paths::{exists, file_depends, unseen};
 use crate::recipe::register_handlers;
 use hz_data::{ClassEvent, DataError, DataStore, Origin, RENAMED, Read, ReadSet, Runtime, SetInfo, StoreObject, Value};
 use hz_diagnostics::Str;
+use hz_versions::paths::{absolute, cwd, dirname, join};
 use indexmap::IndexMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ pub fn find_config_file(file: &str, bbpath: Option<&str>) -> Option<String> {
     let mut path = &*cwd;
     while path != "/" && !path.is_empty() {
         search.push(join(&join(path, "conf"), file));
-        path = dir_name(path);
+        path = dirname(path);
     }
     search.into_iter().find(|p| exists(p))
 }
@@ -89,7 +90,7 @@ pub fn find_config_file(file: &str, bbpath: Option<&str>) -> Option<String> {
 /// The build directory: where `conf/bblayers.conf` is found, else the current directory.
 pub fn find_topdir(env: &IndexMap<String, String>) -> String {
     match find_config_file("bblayers.conf", env.get("BBPATH").map(String::as_str)) {
-        Some(file) => dir_name(dir_name(&file)).to_string(),
+        Some(file) => dirname(dirname(&file)).to_string(),
         None => cwd(),
     }
 }
@@ -308,7 +309,7 @@ fn sorted_set(words: Vec<String>) -> Vec<String> {
 
 fn parse_layers(data: DataStore, bblayers: &str, request: &ConfigRequest) -> Result<DataStore> {
     // bblayers.conf is in conf/ of the build directory, wherever the command was started.
-    data.set_var("TOPDIR", dir_name(dir_name(bblayers)), &SetInfo::internal(origins::TOPDIR))?;
+    data.set_var("TOPDIR", dirname(dirname(bblayers)), &SetInfo::internal(origins::TOPDIR))?;
     config_file(bblayers, &data)?;
     default_cachedir(&data, origins::CACHEDIR)?;
     let layers = words_of(&data, "BBLAYERS")?;

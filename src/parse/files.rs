@@ -2,13 +2,13 @@
 
 use crate::collections::Collection;
 use crate::error::{Result, level};
-use hz_versions::glob::glob;
 use crate::origins;
-use crate::paths::{absolute, cwd};
 use fancy_regex::Regex;
 use hz_data::{DataStore, SetInfo};
 use hz_diagnostics::Str;
 use hz_syntax::base_name;
+use hz_versions::glob::glob;
+use hz_versions::paths::{absolute, cwd, join};
 use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::path::Path;
@@ -273,11 +273,11 @@ fn walk(dir: &str, searched: &mut Vec<String>) -> Vec<String> {
     let mut out: Vec<String> = names
         .iter()
         .filter(|(n, is_dir)| !is_dir && (n.ends_with(".bb") || n.ends_with(".bbappend")))
-        .map(|(n, _)| crate::paths::join(dir, n))
+        .map(|(n, _)| join(dir, n))
         .collect();
     for (name, is_dir) in &names {
         if *is_dir && !matches!(&**name, "SCCS" | "CVS" | ".svn") {
-            out.extend(walk(&crate::paths::join(dir, name), searched));
+            out.extend(walk(&join(dir, name), searched));
         }
     }
     out

@@ -4,9 +4,10 @@ use crate::collections::file_layer;
 use crate::error::{Error, Result, fatal, warn};
 use crate::include::include;
 use crate::origins;
-use crate::paths::{exists, join};
+use crate::paths::exists;
 use hz_data::{DataStore, Read, SetInfo, Value};
 use hz_diagnostics::Str;
+use hz_versions::paths::join;
 
 pub(crate) fn add_fragments(
     file: &Str, line: u32, prefix: &str, variable: &str, flagged: &str, builtin: &str, store: &DataStore,

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result, level, log};
 use crate::handle::handle_included;
-use crate::paths::{check_dependency, dir_name, join, mark_all, search};
+use crate::paths::{check_dependency, mark_all, search};
 use hz_data::DataStore;
 use hz_diagnostics::Str;
+use hz_versions::paths::{dirname, join};
 
 /// Includes the files that `files` (expanded here) names, searched beside `parent` and along BBPATH.
 /// `error_out` is the verb of the error when one cannot be included (`include required`); `None`
@@ -39,7 +40,7 @@ fn include_one(parent: &str, file: &str, line: u32, store: &DataStore, error_out
         duplicate(&file)?;
     } else {
         let bbpath = store.get("BBPATH")?;
-        let path = format!("{}:{}", dir_name(parent), bbpath.as_deref().unwrap_or("None"));
+        let path = format!("{}:{}", dirname(parent), bbpath.as_deref().unwrap_or("None"));
         let search = search(&path.into(), &file);
         if let Some(found) = &search.found {
             duplicate(found)?;

@@ -30,11 +30,12 @@ pub use error::{Error, Result};
 pub use facts::{recipe_info, recipe_infos, to_boolean};
 pub use files::{Collected, FileCollector};
 pub use hz_versions::glob::{fnmatch, glob};
+pub use hz_versions::paths::absolute;
 pub use handle::{handle_append, handle_included};
 pub use include::include;
 pub use inherit::{inherit, inherit_defer};
 pub use paths::{
-    Dependency, Stat, absolute, cached_stat, check_dependency, clear_caches, dependencies, file_depends, mark_dependency,
+    Dependency, Stat, cached_stat, check_dependency, clear_caches, dependencies, file_depends, mark_dependency,
     resolve_file, vars_from_file,
 };
 pub use pylib::lib_functions;

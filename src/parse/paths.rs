@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use hz_data::{DataStore, SetInfo, Value};
 use hz_diagnostics::Str;
+use hz_versions::paths::{absolute, cwd, join};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::os::unix::fs::MetadataExt;
@@ -81,49 +82,6 @@ pub(crate) fn search(path: &Str, item: &str) -> Arc<Search> {
         Arc::new(Search { found: found.map(Into::into), tried: tried.into_iter().map(Into::into).collect() });
     CACHES.lock().searches.insert(key, search.clone());
     search
-}
-
-pub(crate) fn cwd() -> String {
-    std::env::current_dir().map_or_else(|_| "/".to_string(), |p| p.to_string_lossy().into_owned())
-}
-
-/// `os.path.join`.
-pub(crate) fn join(a: &str, b: &str) -> String {
-    if b.starts_with('/') || a.is_empty() {
-        b.to_string()
-    } else if a.ends_with('/') {
-        format!("{a}{b}")
-    } else {
-        format!("{a}/{b}")
-    }
-}
-
-/// `os.path.abspath`.
-pub fn absolute(path: &str) -> String {
-    let full = if path.starts_with('/') { path.to_string() } else { join(&cwd(), path) };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in full.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            p => parts.push(p),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
-/// `os.path.dirname`.
-pub(crate) fn dir_name(path: &str) -> &str {
-    match path.rfind('/') {
-        None => "",
-        Some(i) => {
-            let head = &path[..i + 1];
-            let trimmed = head.trim_end_matches('/');
-            if trimmed.is_empty() { head } else { trimmed }
-        }
-    }
 }
 
 pub(crate) fn exists(path: &str) -> bool {

@@ -249,7 +249,7 @@ fn includes() {
     assert!(t.bb("require loop.inc\n").is_err());
 }
 
-use crate::paths::absolute;
+use crate::absolute;
 
 #[test]
 fn inherits() {

@@ -48,7 +48,7 @@ pub fn which(path: &str, item: &str, reverse: bool, executable: bool) -> (Option
         directories.reverse();
     }
     for directory in directories {
-        let candidate = join(directory, item);
+        let candidate = paths::join(directory, item);
         let found = if executable { is_executable(&candidate) } else { Path::new(&candidate).exists() };
         tried.push(candidate);
         if found {
@@ -58,35 +58,9 @@ pub fn which(path: &str, item: &str, reverse: bool, executable: bool) -> (Option
     (None, tried)
 }
 
-/// `os.path.join` of two parts.
-fn join(directory: &str, item: &str) -> String {
-    if item.starts_with('/') || directory.is_empty() {
-        item.to_owned()
-    } else if directory.ends_with('/') {
-        format!("{directory}{item}")
-    } else {
-        format!("{directory}/{item}")
-    }
-}
-
 /// A relative hit becomes absolute and loses `.`, `..` and doubled slashes; an absolute one stays.
 fn absolute(path: &str) -> String {
-    if path.starts_with('/') {
-        return path.to_owned();
-    }
-    let current = std::env::current_dir().unwrap_or_default();
-    let whole = join(&current.to_string_lossy(), path);
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
+    if path.starts_with('/') { path.to_owned() } else { paths::absolute(path) }
 }
 
 fn is_executable(path: &str) -> bool {

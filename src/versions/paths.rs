@@ -28,6 +28,27 @@ pub fn join(a: &str, b: &str) -> String {
     }
 }
 
+/// `os.getcwd`.
+pub fn cwd() -> String {
+    std::env::current_dir().map_or_else(|_| "/".to_string(), |path| path.to_string_lossy().into_owned())
+}
+
+/// `os.path.abspath`.
+pub fn absolute(path: &str) -> String {
+    let whole = if path.starts_with('/') { path.to_owned() } else { join(&cwd(), path) };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 /// `os.path.normpath`: two slashes in front, and no more, mean something of their own.
 pub fn normpath(path: &str) -> String {
     let slashes = path.bytes().take_while(|byte| *byte == b'/').count();
