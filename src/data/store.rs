@@ -239,36 +239,37 @@ impl State {
         var
     }
 
+    /// Notes what the expansion going on depends on.
+    #[inline]
+    fn note(&self, add: impl FnOnce(&mut Reads)) {
+        let mut reads = self.reads.get();
+        add(&mut reads);
+        self.reads.set(reads);
+    }
+
     /// The expansion going on has read a name.
     #[inline]
     pub fn note_read(&self, hash: u64) {
-        let mut reads = self.reads.get();
-        reads.add_name(hash);
-        self.reads.set(reads);
+        self.note(|reads| reads.add_name(hash));
     }
 
     /// The expansion going on depends on which overrides are active, of those that a variable names.
     pub fn note_overrides(&self, var: &Var) {
         let variants = var.variants.iter().flat_map(|variants| variants.iter()).map(|(_, overrides)| &**overrides);
         let operations = var.operations.iter().flatten().flat_map(|list| list.iter());
-        let mut reads = self.reads.get();
-        reads.add_overrides(variants.chain(operations.filter_map(|operation| operation.condition.as_deref())));
-        self.reads.set(reads);
+        let conditions = operations.filter_map(|operation| operation.condition.as_deref());
+        self.note(|reads| reads.add_overrides(variants.chain(conditions)));
     }
 
     /// The expansion going on depends on functions of the metadata.
     pub fn note_definitions(&self) {
-        let mut reads = self.reads.get();
-        reads.add_definitions();
-        self.reads.set(reads);
+        self.note(Reads::add_definitions);
     }
 
     /// The expansion going on depends on all that another one read.
     #[inline]
     pub fn note_reads(&self, more: &Reads) {
-        let mut reads = self.reads.get();
-        reads.add(more);
-        self.reads.set(reads);
+        self.note(|reads| reads.add(more));
     }
 
     /// OVERRIDES or something it depends on was written.

@@ -236,25 +236,18 @@ pub fn parse_all(
     let (files, found, farm) = match begun {
         Some(Begun { files, known, farm, events, ground }) => {
             events.into_iter().for_each(hz_events::emit);
-            (files, Some(known), farm.map(|farm| (farm, ground)))
+            (files, known, farm.map(|farm| (farm, ground)))
         }
-        None => (find_files(config, collections, nowhere_is_fine)?, None, None),
+        None => {
+            let files = find_files(config, collections, nowhere_is_fine)?;
+            let known = look_up(open_cache(config)?, &files.jobs);
+            (files, known, None)
+        }
     };
     let Files { collectors, files, jobs, masked } = files;
-    let (mut cache, found) = match found {
-        Some(Known { cache, results, todo }) => (cache, Some((results, todo))),
-        None => (open_cache(config)?, None),
-    };
+    let Known { mut cache, mut results, todo } = found;
     let known = cache.len();
     fire(data, "bb.event.CacheLoadStarted", |vm| Ok(vec![number(vm, known)])).map_err(python_error)?;
-    let (mut results, todo) = match found {
-        Some(found) => found,
-        None => {
-            let found = look_up(cache, &jobs);
-            cache = found.cache;
-            (found.results, found.todo)
-        }
-    };
     fire(data, "bb.event.CacheLoadCompleted", |vm| Ok(vec![number(vm, known), number(vm, known)])).map_err(python_error)?;
 
     let cached = jobs.len() - todo.len();
