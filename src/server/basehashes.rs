@@ -37,7 +37,7 @@ pub struct BaseHashes {
 /// them, whether it cleans up after each recipe. None if there is no generator yet.
 fn generator() -> Result<Option<(Maker, Vec<Str>, bool)>> {
     python(|vm| {
-        let found = call(vm, "bb.siggen", "_base_hash_maker", vec![])?;
+        let found = call(vm, "bb._generator", "base_hash_maker", vec![])?;
         if vm.is_none(&found) {
             return Ok(None);
         }
@@ -105,7 +105,7 @@ impl BaseHashes {
                 hashes.set_item(&**task, text(vm, hash), vm)?;
             }
             let args = vec![text(vm, mcfn), hashes.into(), hz_python::store::wrap(store, vm)?];
-            call(vm, "bb.siggen", "_check_reparsed", args).map(drop)
+            call(vm, "bb._generator", "check_reparsed", args).map(drop)
         })
         .map_err(python_error)
     }
@@ -133,7 +133,7 @@ fn by_generator(mcfn: &str, store: &DataStore) -> Result<Signatures> {
         let d = hz_python::store::wrap(store, vm)?;
         let siggen = module(vm, "bb.parse")?.get_attr("siggen", vm)?;
         vm.call_method(&siggen, "finalise", (text(vm, file), d.clone(), text(vm, variant)))?;
-        let made = call(vm, "bb.siggen", "_take_base_hashes", vec![d])?;
+        let made = call(vm, "bb._generator", "take_base_hashes", vec![d])?;
         let parts: Vec<PyObjectRef> = vm.extract_elements_with(&made, Ok)?;
         let [basehashes, taskdeps, gendeps, varvals] = &parts[..] else { return Err(vm.new_value_error("four values are needed")) };
         let found = RecipeSignatures {

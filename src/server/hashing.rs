@@ -1,5 +1,5 @@
 //! What the signature generator does once for every task of a graph, done natively: hashes, and the signature files of
-//! `-S`. `bb.siggen._native_hashing` and `_native_dumps` say whether the generator's own code comes to no more than
+//! `-S`. `bb._generator.native_hashing` and `native_dumps` say whether the generator's own code comes to no more than
 //! that; its tables are filled as it would fill them. A task that anything is special about is left to Python.
 
 use crate::bridge::{call, module, text};
@@ -166,7 +166,7 @@ fn note(vm: &VirtualMachine, value: &PyObjectRef) -> PyResult<Note> {
 impl Hashing {
     /// None: the generator hashes in its own way.
     pub(crate) fn new(graph: &TaskGraph, caches: &PyObjectRef, vm: &VirtualMachine) -> PyResult<Option<Hashing>> {
-        let found = call(vm, "bb.siggen", "_native_hashing", vec![])?;
+        let found = call(vm, "bb._generator", "native_hashing", vec![])?;
         if vm.is_none(&found) {
             return Ok(None);
         }
@@ -414,7 +414,7 @@ impl Hashing {
 
     fn dumps(&mut self, vm: &VirtualMachine) -> PyResult<&mut Option<Dumps>> {
         if self.dumps.is_none() {
-            let found = call(vm, "bb.siggen", "_native_dumps", vec![])?;
+            let found = call(vm, "bb._generator", "native_dumps", vec![])?;
             self.dumps = Some(if vm.is_none(&found) {
                 None
             } else {

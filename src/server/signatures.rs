@@ -269,14 +269,14 @@ impl Signatures for PythonSignatures {
             }
             let caches: PyObjectRef = caches.into();
             Self::method(vm, "setup_datacache", vec![caches.clone()])?;
-            let known = call(vm, "bb.siggen", "_leavings_known", vec![])?.is_true(vm)?;
-            let names = call(vm, "bb.siggen", "_stamp_hash", vec![])?;
+            let known = call(vm, "bb._generator", "leavings_known", vec![])?.is_true(vm)?;
+            let names = call(vm, "bb._generator", "stamp_hash", vec![])?;
             let names: Vec<PyObjectRef> = vm.extract_elements_with(&names, Ok)?;
             let names = match &names[..] {
                 [ours, hash] if ours.clone().is_true(vm)? => StampNames::Plain((!vm.is_none(hash)).then(|| hash.clone())),
                 _ => StampNames::Generator,
             };
-            let memory = call(vm, "bb.siggen", "_queue_memory", vec![])?.downcast().ok();
+            let memory = call(vm, "bb._generator", "queue_memory", vec![])?.downcast().ok();
             let hashing = Hashing::new(graph, &caches, vm)?;
             Ok((Some(caches), memory, known, names, hashing))
         })?;
@@ -430,7 +430,7 @@ impl Signatures for PythonSignatures {
                 // What a set-scene task restores has its data already.
                 args.push(vm.ctx.new_bool(!setscene).into());
                 args.push(vm.ctx.new_bool(named.is_some()).into());
-                let found = call(vm, "bb.siggen", "_leavings", args)?;
+                let found = call(vm, "bb._generator", "leavings", args)?;
                 if vm.is_none(&found) {
                     return Ok(None);
                 }

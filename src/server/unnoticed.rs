@@ -31,7 +31,7 @@ pub fn graph(session: &Session, plan: BuildPlan) -> Result<Option<TaskGraph>> {
 /// is asked in any case, as it may not answer.
 fn is_hashing_quiet(session: &Session) -> Result<bool> {
     let code = python(|vm| {
-        let found = call(vm, "bb.siggen", "_code_of_hashing", vec![])?;
+        let found = call(vm, "bb._generator", "code_of_hashing", vec![])?;
         if vm.is_none(&found) {
             return Ok(None);
         }

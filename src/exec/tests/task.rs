@@ -171,7 +171,7 @@ fn tasks() {
     f.set("__BBTASKS", Value::List(std::sync::Arc::new(tasks.iter().map(|t| Value::str(*t)).collect())));
     // Which generators' stamps the run queue names itself, and who gives it the hash.
     python(
-        "import bb, bb.parse, bb.siggen\n\
+        "import bb, bb._generator, bb.parse, bb.siggen\n\
          kept = getattr(bb.parse, 'siggen', None)\n\
          class Hash(bb.siggen.SignatureGeneratorBasicHash):\n    \
              name = 'hash'\n    \
@@ -183,14 +183,14 @@ fn tasks() {
                  return 's'\n\
          def named(kind):\n    \
              bb.parse.siggen = kind(d)\n    \
-             return bb.siggen._stamp_hash()\n\
+             return bb._generator.stamp_hash()\n\
          assert named(bb.siggen.SignatureGeneratorBasicHash) == (True, None)\n\
          assert named(bb.siggen.SignatureGeneratorBasic) == (False, None)\n\
          assert named(Name) == (False, None)\n\
          ours, found = named(Hash)\n\
          assert ours and found('t') == 'h'\n\
          bb.parse.siggen.stampcleanmask_mcfn = lambda *args: 'm'\n\
-         assert bb.siggen._stamp_hash() == (False, None)\n\
+         assert bb._generator.stamp_hash() == (False, None)\n\
          bb.parse.siggen = kept",
         &f.store,
     );
@@ -479,14 +479,14 @@ class Asks(Generator):
     std::fs::write(&file, generators).unwrap();
     f.set("GENERATORS", file.to_str().unwrap());
     python(
-        "import importlib.util, bb.parse, bb.siggen\n\
+        "import importlib.util, bb._generator, bb.parse, bb.siggen\n\
          spec = importlib.util.spec_from_file_location('hz_generators', d.getVar('GENERATORS'))\n\
          m = importlib.util.module_from_spec(spec)\n\
          spec.loader.exec_module(m)\n\
          kept = bb.parse.siggen\n\
          def found(kind):\n    \
              bb.parse.siggen = kind(d)\n    \
-             return bb.siggen._native_hashing()\n\
+             return bb._generator.native_hashing()\n\
          asks, told, tables, notes, exclude, check, stamps = found(m.Generator)\n\
          g = bb.parse.siggen\n\
          assert not asks and told == ([], []) and not stamps and check is None\n\
@@ -494,20 +494,20 @@ class Asks(Generator):
          assert [note[1:] for note in notes] == [(False, 'pkg_fn', None), (True, None, False)], notes\n\
          assert notes[0][0] is g.recipes and notes[1][0] is g.hashes\n\
          g.hashes['t'] = False\n\
-         assert bb.siggen._native_dumps() is not None\n\
+         assert bb._generator.native_dumps() is not None\n\
          g.hashes['t'] = 'locked'\n\
-         assert bb.siggen._native_dumps() is None\n\
+         assert bb._generator.native_dumps() is None\n\
          found(m.Generator)\n\
          bb.parse.siggen.locked['tool'] = 'h'\n\
-         assert bb.siggen._native_hashing() is None\n\
+         assert bb._generator.native_hashing() is None\n\
          bb.parse.siggen = m.Generator(d)\n\
          bb.parse.siggen.get_taskhash = None\n\
-         assert bb.siggen._native_hashing() is None\n\
+         assert bb._generator.native_hashing() is None\n\
          for kind in (m.Other, m.Tells, m.Empties, m.Asks, bb.siggen.SignatureGenerator):\n    \
              assert found(kind) is None, kind\n\
-         assert found(m.Changes) and bb.siggen._native_dumps() is None\n\
+         assert found(m.Changes) and bb._generator.native_dumps() is None\n\
          assert found(bb.siggen.SignatureGeneratorBasicHash)[3] == []\n\
-         assert bb.siggen._native_dumps() is not None\n\
+         assert bb._generator.native_dumps() is not None\n\
          bb.parse.siggen = kept\n",
         &f.store,
     );
