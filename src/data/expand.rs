@@ -1,5 +1,6 @@
 //! Expansion of `${NAME}` and `${@expression}` in text.
 
+use crate::answers;
 use crate::error::type_name;
 use crate::cache::Reads;
 use crate::pmap::hash_name;
@@ -26,11 +27,11 @@ pub struct Refs {
 }
 
 impl Refs {
-    fn merge(&mut self, other: Refs) {
-        self.references.extend(other.references);
-        self.execs.extend(other.execs);
-        for (name, items) in other.contains {
-            self.contains.entry(name).or_default().extend(items);
+    fn add(&mut self, references: &BTreeSet<Str>, execs: &BTreeSet<Str>, contains: &BTreeMap<Str, BTreeSet<Str>>) {
+        self.references.extend(references.iter().cloned());
+        self.execs.extend(execs.iter().cloned());
+        for (name, items) in contains {
+            self.contains.entry(name.clone()).or_default().extend(items.iter().cloned());
         }
     }
     pub(crate) fn into_expansion(self, value: Option<Value>, unexpanded: Option<Value>) -> Expansion {
@@ -186,14 +187,15 @@ impl<'a> Ctx<'a> {
         let name = (!owner.is_empty()).then_some(owner);
         let mut scan_error = None;
         if let Some(refs) = refs {
-            match self.store.scan_python(code, name) {
-                Ok(found) => refs.merge(found),
+            match self.store.scan_into(code, name, refs) {
+                Ok(()) => {}
                 // Evaluation knows better what is wrong with it.
                 Err(error @ DataError::Runtime(_)) => scan_error = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        let (value, depends) = self.store.0.runtime.eval_seen(self.store, code.trim_matches(text::is_space), name)?;
+        let code = code.trim_matches(text::is_space);
+        let (value, depends) = answers::evaluated(self.store, code, || self.store.0.runtime.eval_seen(self.store, code, name))?;
         match depends {
             Depends::Store => {}
             Depends::Definitions => self.st.borrow().note_definitions(),
@@ -240,20 +242,24 @@ impl DataStore {
     /// What a piece of Python reads and calls, the texts it hands to `expand` included: those are
     /// expanded in an empty store, as `name`'s. Errors: not Python (a `SyntaxError`).
     pub fn scan_python(&self, code: &str, name: Option<&str>) -> Result<Refs> {
+        let mut refs = Refs::default();
+        self.scan_into(code, name, &mut refs)?;
+        Ok(refs)
+    }
+
+    /// [`Self::scan_python`], added to what there is.
+    fn scan_into(&self, code: &str, name: Option<&str>, refs: &mut Refs) -> Result<()> {
         let found = hz_codeparser::python(code).map_err(|problem| {
             let raised = hz_codeparser::raised(&problem);
             DataError::python(&raised.class, raised.message)
         })?;
-        let mut refs = Refs {
-            references: found.references.clone(),
-            execs: found.execs.clone(),
-            contains: found.contains.clone(),
-        };
+        let mut within = Vec::new();
         for literal in &found.expands {
             let empty = DataStore::new(self.runtime());
-            let within = empty.expand_with_refs(literal, name)?;
-            refs.merge(Refs { references: within.references, execs: within.execs, contains: within.contains });
+            within.push(empty.expand_with_refs(literal, name)?);
         }
-        Ok(refs)
+        refs.add(&found.references, &found.execs, &found.contains);
+        within.iter().for_each(|within| refs.add(&within.references, &within.execs, &within.contains));
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! written.
 
 pub mod emit;
+mod answers;
 mod cache;
 mod depth;
 mod error;
@@ -84,7 +85,7 @@ impl SetInfo {
 }
 
 /// How to read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
     pub expand: bool,
     pub noweakdefault: bool,

@@ -1,5 +1,6 @@
 //! Reading: which value a name has now, its flags, and what reading it touched.
 
+use crate::answers::{self, Question};
 use crate::cache::Reads;
 use crate::error::type_name;
 use crate::expand::Refs;
@@ -592,14 +593,17 @@ impl DataStore {
     fn own_var(&self, name: &str, read: Read) -> Result<Option<Value>> {
         hz_meter::count(hz_meter::Count::Lookup);
         let hash = hash_name(name);
-        self.locked(|ctx| {
-            if read.expand && !read.noweakdefault && !read.parsing {
-                let st = ctx.st.borrow();
-                if let Quick::Value(value) = st.quick(hash, name, st.collecting > 0) {
-                    return Ok(value.cloned());
+        let question = || Question::Variable(name.into(), read);
+        answers::heard(self, question, || {
+            self.locked(|ctx| {
+                if read.expand && !read.noweakdefault && !read.parsing {
+                    let st = ctx.st.borrow();
+                    if let Quick::Value(value) = st.quick(hash, name, st.collecting > 0) {
+                        return Ok(value.cloned());
+                    }
                 }
-            }
-            ctx.content(name, hash, read)
+                ctx.content(name, hash, read)
+            })
         })
     }
 
@@ -630,7 +634,10 @@ impl DataStore {
                 self.warn("Calling getVarFlag with flag unset is invalid");
                 Ok(None)
             }
-            _ => self.locked(|ctx| ctx.flag(name, flag, read)),
+            _ => {
+                let question = || Question::Flag(name.into(), flag.into(), read);
+                answers::heard(self, question, || self.locked(|ctx| ctx.flag(name, flag, read)))
+            }
         }
     }
 

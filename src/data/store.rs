@@ -242,6 +242,7 @@ impl State {
     /// Notes what the expansion going on depends on.
     #[inline]
     fn note(&self, add: impl FnOnce(&mut Reads)) {
+        crate::answers::overheard();
         let mut reads = self.reads.get();
         add(&mut reads);
         self.reads.set(reads);

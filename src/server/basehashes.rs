@@ -31,6 +31,8 @@ pub struct BaseHashes {
     maker: Maker,
     /// The generator has a `postparsing_clean_cache` of its own.
     cleans: bool,
+    /// What this program makes is made of the signatures once somebody asks.
+    later: bool,
 }
 
 /// What `bb.siggen` says of the generator in use: who makes base hashes, the variables left out of
@@ -73,7 +75,12 @@ impl BaseHashes {
         let libs = Arc::new(libs);
         hz_exec::signatures::set_libraries(libs.clone());
         hz_exec::signatures::set_rules(rules.clone());
-        Ok(BaseHashes { libs, rules, maker, cleans })
+        Ok(BaseHashes { libs, rules, maker, cleans, later: false })
+    }
+
+    /// For recipes that go into the cache, which makes them of what it has ([`hz_cache::Recipe::base_hashes`]).
+    pub fn later(self) -> BaseHashes {
+        BaseHashes { later: true, ..self }
     }
 
     /// Does the generator make base hashes at all?
@@ -119,7 +126,7 @@ impl Finalise for BaseHashes {
             Maker::Native => {
                 let _timed = hz_meter::timed(hz_meter::Kind::Dependencies);
                 let (basehashes, siggen) =
-                    packed_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
+                    packed_signatures(store, mcfn, &self.libs, &self.rules, self.later).map_err(|e| crate::raised::unsigned(&e))?;
                 Ok(Signatures { basehashes, siggen })
             }
         }

@@ -289,7 +289,7 @@ impl Hashing {
     pub(crate) fn prepare(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<Vec<Str>>> {
         let (item, info) = (graph.task(task), graph.info(task));
         let always = info.task_deps.flags.get("nostamp").is_some_and(|tasks| tasks.contains_key(&item.name));
-        let Some(basehash) = info.basehashes.get(&item.name) else { return Ok(None) };
+        let Some(basehash) = info.base_hashes().get(&item.name) else { return Ok(None) };
         let tid = self.tid(graph, task, vm);
         if self.finished || always || self.taints.may_have(&info.stamp, &item.name) || self.tables.taints.get_item_opt(tid.as_object(), vm)?.is_some() {
             return Ok(None);

@@ -332,7 +332,7 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
         hz_python::run_deferred();
     }
     let finalise: IndexMap<Str, BaseHashes> =
-        config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?))).collect::<Result<_>>()?;
+        config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?.later()))).collect::<Result<_>>()?;
     // What there is now stays. Looking at it for garbage would make every parser a copy of its own of all of it.
     python(|vm| call(vm, "gc", "freeze", Vec::new())).map_err(python_error)?;
     let fork = || match hz_python::fork()? {

@@ -239,7 +239,7 @@ impl Facts<'_> {
         }
         self.put("task_deps", key, deps.into())?;
         let hashes = self.table("basetaskhash")?;
-        for (task, hash) in &r.basehashes {
+        for (task, hash) in r.base_hashes() {
             hashes.set_item(format!("{}:{task}", r.mcfn).as_str(), text(vm, hash), vm)?;
         }
         let by_pn = self.table("pkg_pn")?;

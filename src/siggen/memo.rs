@@ -130,8 +130,6 @@ pub(crate) struct Memo {
     words: FxHashMap<Str, Rc<FxHashSet<Str>>>,
     /// By the number of a name: one more than its place in the walk; 0: it has none yet.
     pub slots: Vec<u32>,
-    /// Room that is used again.
-    pub row: String,
 }
 
 /// The item of a name in a table that grows.

@@ -3,10 +3,11 @@
 //!
 //! * [`deps`]: what each variable of a recipe depends on, and the base hash of its tasks.
 //!   [`walk`] is how, [`memo`] what it keeps from one recipe to the next.
-//! * [`packed`]: the same as numbers in shared tables. * [`hash`]: task hashes, and both hashes recomputed from a sigdata file.
+//! * [`packed`]: the same as numbers in shared tables; [`basehash`]: base hashes made of that. * [`hash`]: task hashes, and both hashes recomputed from a sigdata file.
 //! * [`sigdata`]: the files themselves; [`share`]: what the files of a recipe's tasks have in common. * [`compare`]: what differs between two of them.
 //! * [`checksum`]: checksums of local files, remembered between runs.
 
+mod basehash;
 pub mod checksum;
 pub mod compare;
 pub mod deps;

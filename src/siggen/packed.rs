@@ -208,6 +208,10 @@ pub fn with_interner<R>(work: impl FnOnce(&mut Interner) -> R) -> R {
 pub trait Tables {
     fn text(&self, id: u32) -> &str;
     fn list(&self, id: u32) -> Vec<u32>;
+    /// Hands on the numbers of a list.
+    fn each(&self, id: u32, give: &mut dyn FnMut(u32)) {
+        self.list(id).into_iter().for_each(give);
+    }
     fn node(&self, id: u32) -> Node;
 }
 
@@ -217,6 +221,9 @@ impl Tables for Interner {
     }
     fn list(&self, id: u32) -> Vec<u32> {
         self.lists[id as usize].to_vec()
+    }
+    fn each(&self, id: u32, give: &mut dyn FnMut(u32)) {
+        self.lists[id as usize].iter().copied().for_each(give);
     }
     fn node(&self, id: u32) -> Node {
         self.nodes[id as usize]

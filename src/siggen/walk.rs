@@ -6,14 +6,12 @@
 
 use crate::deps::{Result, SignatureError};
 use crate::memo::{Content, Kept, Kind, Made, Memo, Seen};
-use crate::packed::{self, Interner, PackedSignatures, with_interner};
+use crate::packed::{self, PackedSignatures, with_interner};
 use crate::sigdata::VarVal;
 use crate::{LibrarySignatures, Rules};
 use hz_data::{DataError, DataStore, Expansion, Flags, RAW, SetInfo, Value, type_name};
 use hz_diagnostics::Str;
-use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::rc::Rc;
@@ -671,88 +669,21 @@ impl<'a> Walk<'a> {
         Ok(text.finish())
     }
 
-    /// Closures and hashes.
-    pub fn finish(mut self, mcfn: &str, tasks: &[Str], wanted: &[u32]) -> (IndexMap<Str, Str>, PackedSignatures) {
-        let mut empty = Vec::new();
-        let mut row = std::mem::take(&mut self.memo.row);
-        row.clear();
-        let done = with_interner(|tables| self.hash(tasks, wanted, tables, &mut row, &mut empty));
-        self.memo.row = row;
-        for task in empty {
-            self.store.runtime().log(40, "Main", &format!("Task {task} from {mcfn} seems to be empty?!"));
-        }
-        done
-    }
-
-    /// `empty` gets the tasks without a value; `row` is room for names and values.
-    fn hash(
-        &self, tasks: &[Str], wanted: &[u32], tables: &mut Interner, row: &mut String, empty: &mut Vec<Str>,
-    ) -> (IndexMap<Str, Str>, PackedSignatures) {
-        // From here on a name is its rank among the names of the recipe.
-        let mut order: Vec<u32> = (0..self.nodes.len() as u32).collect();
-        order.sort_unstable_by(|a, b| tables.compare(self.nodes[*a as usize].id, self.nodes[*b as usize].id));
-        let mut rank = vec![0u32; order.len()];
-        for (at, node) in order.iter().enumerate() {
-            rank[*node as usize] = at as u32;
-        }
-
-        let mut packed = PackedSignatures { nodes: Vec::with_capacity(order.len()), taskdeps: Vec::with_capacity(tasks.len()) };
-        // All names and values in a row: what enters a hash are stretches of it.
-        let mut ends: Vec<usize> = Vec::with_capacity(order.len() + 1);
-        ends.push(0);
-        let mut deps: Vec<u32> = Vec::with_capacity(order.len() * 12);
-        let mut deps_end: Vec<u32> = Vec::with_capacity(order.len());
-        for node in &order {
-            let node = &self.nodes[*node as usize];
-            row.push_str(&tables.texts()[node.id as usize]);
-            if !matches!(node.value, VarVal::None) {
-                row.push_str(&node.value.to_text());
+    /// The signatures, sorted by the names.
+    pub fn finish(self, mcfn: &str, tasks: &[Str], wanted: &[u32]) -> PackedSignatures {
+        let packed = with_interner(|tables| {
+            let mut order: Vec<&Made> = self.nodes.iter().map(|node| &**node).collect();
+            order.sort_unstable_by(|a, b| tables.compare(a.id, b.id));
+            PackedSignatures {
+                nodes: order.into_iter().map(|made| made.node).collect(),
+                taskdeps: tasks.iter().map(|task| (tables.intern_shared(task), packed::NONE)).collect(),
             }
-            ends.push(row.len());
-            // Every name that somebody depends on was visited.
-            deps.extend(node.deps.iter().filter_map(|id| self.slot(*id)).map(|at| rank[at]));
-            deps_end.push(deps.len() as u32);
-            packed.nodes.push(node.node);
-        }
-        let deps_of = |at: usize| &deps[if at == 0 { 0 } else { deps_end[at - 1] as usize }..deps_end[at] as usize];
-
-        let mut basehashes = IndexMap::with_capacity(tasks.len());
-        let mut seen = vec![0u64; order.len().div_ceil(64)];
-        let mut next: Vec<u32> = Vec::new();
+        });
         for (task, id) in tasks.iter().zip(wanted) {
-            seen.fill(0);
-            let mut hash = Sha256::new();
-            let node = self.slot(*id);
-            match node.map(|at| &self.nodes[at].value) {
-                None | Some(VarVal::None) => empty.push(task.clone()),
-                Some(value) => hash.update(value.to_text().as_bytes()),
+            if self.slot(*id).is_none_or(|at| matches!(self.nodes[at].value, VarVal::None)) {
+                self.store.runtime().log(40, "Main", &format!("Task {task} from {mcfn} seems to be empty?!"));
             }
-            next.clear();
-            next.extend(node.into_iter().flat_map(|at| deps_of(rank[at] as usize)));
-            while let Some(at) = next.pop() {
-                let (word, bit) = (at as usize / 64, 1u64 << (at % 64));
-                if seen[word] & bit == 0 {
-                    seen[word] |= bit;
-                    next.extend(deps_of(at as usize).iter().filter(|at| seen[**at as usize / 64] & (1 << (**at % 64)) == 0));
-                }
-            }
-            let mut stretch = 0..0;
-            for (word, bits) in seen.iter().enumerate() {
-                let mut bits = *bits;
-                while bits != 0 {
-                    let at = word * 64 + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    if stretch.end != ends[at] {
-                        hash.update(&row.as_bytes()[stretch]);
-                        stretch = ends[at]..ends[at];
-                    }
-                    stretch.end = ends[at + 1];
-                }
-            }
-            hash.update(&row.as_bytes()[stretch]);
-            basehashes.insert(task.clone(), hex::encode(hash.finalize()).into());
-            packed.taskdeps.push((tables.intern_shared(task), packed::NONE));
         }
-        (basehashes, packed)
+        packed
     }
 }
