@@ -104,8 +104,8 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    pub(crate) fn at(place: Place) -> Recipe {
-        let Head { mcfn, pn, stamp, skipped } = place.head();
+    pub(crate) fn at(place: Place, head: Head) -> Recipe {
+        let Head { mcfn, pn, stamp, skipped } = head;
         Recipe { mcfn, pn, skipped, stamp, providing: OnceLock::new(), info: OnceLock::new(), place: Some(place) }
     }
 

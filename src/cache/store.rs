@@ -1,6 +1,7 @@
 //! The cache: one large file, and a small one beside it with what was parsed since.
 //!
-//! Both are replaced as a whole. Writing the large one takes longer than parsing a recipe, so what few recipes say
+//! A file begins with texts and recipes in the order in which they came, and ends with what says where they are: what was
+//! parsed is written at once and need not stay in memory. Both are replaced as a whole. Writing the large one takes longer than parsing a recipe, so what few recipes say
 //! anew goes into the small one ([`ADDITION`]), until it holds too much. It names the file that it adds to.
 
 use crate::base::{Base, Changes, changes};
@@ -8,18 +9,20 @@ use crate::encoded::{Head, decode, head, providing, renumber};
 use crate::files::{Checker, FileState};
 use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
 use crate::recipe::{Providing, Recipe, RecipeInfo};
-use crate::tables::{Numbering, SharedTexts, Tables};
+use crate::tables::{Index, Numbering, SharedTexts};
 use hz_data::ReadSet;
 use hz_diagnostics::Str;
 use hz_siggen::PackedSignatures;
-use hz_siggen::packed::renumber_node;
-use hz_stored::{Kind, Stored};
+use hz_siggen::packed::{Node, Tables, renumber_node};
+use hz_stored::{Draft, Kind, Stored};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::RefCell;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bumped whenever the archived types change.
-const KIND: &Kind = b"hz-recipes-00006";
+const KIND: &Kind = b"hz-recipes-00007";
 
 /// What the name of the file beside the cache file ends in.
 const ADDITION: &str = "-added";
@@ -35,19 +38,28 @@ pub enum CacheError {
     Packet(String),
 }
 
+/// The end of a file.
 #[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 struct Archive {
     /// What all recipes count under, those of the file that this one adds to as well.
     base: Base,
-    tables: Tables,
-    files: Vec<PackedFile>,
+    index: Index,
+    /// Where each [`PackedFile`] begins, and its length.
+    files: Vec<(u32, u32)>,
     /// Sum of the file that this one adds to; zeros in that one itself.
     onto: [u8; 32],
     /// Numbers of the recipe files there that no longer count.
     gone: Vec<u32>,
 }
 
-/// A file of an earlier run.
+/// Where recipe files are, with the tables of what they name by number.
+trait Tabled: Tables {
+    fn file(&self, n: usize) -> Option<PackedFile>;
+    /// A file that recipes were made from.
+    fn state(&self, n: u32) -> Option<(String, FileState)>;
+}
+
+/// A finished file.
 struct Mapped {
     stored: Stored,
     /// Texts of its tables.
@@ -56,7 +68,11 @@ struct Mapped {
 
 impl Mapped {
     fn open(path: &Path) -> Option<Mapped> {
-        Some(Mapped { stored: Stored::open(path, KIND)?, texts: Mutex::default() })
+        Some(Mapped::of(Stored::open(path, KIND)?))
+    }
+
+    fn of(stored: Stored) -> Mapped {
+        Mapped { stored, texts: Mutex::default() }
     }
 
     /// The files at `path`: the large one first.
@@ -71,12 +87,102 @@ impl Mapped {
         unsafe { rkyv::access_unchecked::<ArchivedArchive>(&self.stored) }
     }
 
+    fn record(&self, n: usize) -> &ArchivedPackedFile {
+        let place = &self.archive().files[n];
+        let (from, length) = (place.0.to_native() as usize, place.1.to_native() as usize);
+        // SAFETY: as above.
+        unsafe { rkyv::access_unchecked::<ArchivedPackedFile>(&self.stored[from..from + length]) }
+    }
+}
+
+impl Tables for Mapped {
+    fn text(&self, n: u32) -> &str {
+        let (from, length) = self.archive().index.text(n);
+        std::str::from_utf8(&self.stored[from..from + length]).unwrap_or_default()
+    }
+    fn list(&self, n: u32) -> Vec<u32> {
+        self.archive().index.list(n).collect()
+    }
+    fn node(&self, n: u32) -> Node {
+        self.archive().index.node_at(n)
+    }
+}
+
+impl Tabled for Mapped {
     fn file(&self, n: usize) -> Option<PackedFile> {
-        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(&self.archive().files[n]).ok()
+        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(self.record(n)).ok()
+    }
+    fn state(&self, n: u32) -> Option<(String, FileState)> {
+        rkyv::deserialize::<(String, FileState), rkyv::rancor::Error>(&self.archive().index.files[n as usize]).ok()
+    }
+}
+
+/// A file that grows.
+struct Growing {
+    numbering: Numbering,
+    files: Vec<(u32, u32)>,
+    draft: Draft,
+}
+
+impl Growing {
+    /// A file that will be in the folder of `path`.
+    fn new(path: &Path) -> Growing {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        Growing { numbering: Numbering::default(), files: Vec::new(), draft: Draft::new(dir) }
     }
 
-    fn tables(&self) -> Tables {
-        rkyv::deserialize::<Tables, rkyv::rancor::Error>(&self.archive().tables).unwrap_or_default()
+    fn add_text(&mut self, text: &str) -> u32 {
+        self.numbering.text(text, &mut self.draft)
+    }
+
+    fn add_file(&mut self, file: &PackedFile) {
+        // Serialising owned data into memory has no way to fail but running out of it.
+        let bytes = rkyv::to_bytes::<rkyv::rancor::Panic>(file).unwrap_or_else(|never| match never {});
+        self.files.push((self.draft.align() as u32, bytes.len() as u32));
+        self.draft.append(&bytes);
+    }
+
+    /// Puts the file at `path`. After an error all is as before.
+    fn finish(&mut self, path: &Path, base: Base, onto: [u8; 32], gone: Vec<u32>) -> io::Result<Mapped> {
+        // Lent for a moment rather than copied.
+        let (index, files) = (std::mem::take(&mut self.numbering.index), std::mem::take(&mut self.files));
+        let archive = Archive { base, index, files, onto, gone };
+        let bytes = serialized(&archive);
+        (self.numbering.index, self.files) = (archive.index, archive.files);
+        self.draft.align();
+        self.draft.append(&bytes.map_err(io::Error::other)?);
+        Ok(Mapped::of(self.draft.finish(path, KIND)?))
+    }
+}
+
+/// Of what [`Draft::map`] made readable.
+impl Tables for Growing {
+    fn text(&self, n: u32) -> &str {
+        let (from, length) = self.numbering.index.texts[n as usize];
+        std::str::from_utf8(self.draft.get(from as usize, length as usize)).unwrap_or_default()
+    }
+    fn list(&self, n: u32) -> Vec<u32> {
+        self.numbering.index.lists.get(n).to_vec()
+    }
+    fn node(&self, n: u32) -> Node {
+        self.numbering.index.node_at(n)
+    }
+}
+
+impl Tabled for Growing {
+    fn file(&self, n: usize) -> Option<PackedFile> {
+        let (from, length) = self.files[n];
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(length as usize);
+        aligned.extend_from_slice(self.draft.get(from as usize, length as usize));
+        if aligned.len() < length as usize {
+            return None;
+        }
+        // SAFETY: what `add_file` wrote, aligned.
+        let record = unsafe { rkyv::access_unchecked::<ArchivedPackedFile>(&aligned) };
+        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(record).ok()
+    }
+    fn state(&self, n: u32) -> Option<(String, FileState)> {
+        self.numbering.index.files.get(n as usize).cloned()
     }
 }
 
@@ -95,12 +201,20 @@ struct Known {
 }
 
 /// What was parsed in this run, with numbers of its own.
-#[derive(Default)]
-struct Fresh {
-    numbering: Numbering,
-    files: Vec<PackedFile>,
-    /// Texts of `numbering`.
-    texts: Mutex<SharedTexts>,
+enum Fresh {
+    Growing(Growing),
+    /// As it lies in a file, behind so many recipe files that were known before.
+    Saved(Mapped, usize),
+}
+
+/// What was parsed, to be read.
+fn readable(fresh: &RwLock<Fresh>) -> RwLockReadGuard<'_, Fresh> {
+    if matches!(&*read(fresh), Fresh::Growing(growing) if !growing.draft.is_mapped())
+        && let Fresh::Growing(growing) = &mut *write(fresh)
+    {
+        growing.draft.map();
+    }
+    read(fresh)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -137,42 +251,54 @@ impl std::fmt::Debug for Place {
     }
 }
 
-impl Place {
-    /// Hands on the row of the facts, and what its numbers stand for.
-    fn look<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = u32>, &dyn Fn(u32) -> Str, &dyn Fn(u32, &mut dyn FnMut(u32))) -> R) -> R {
-        match &self.source {
-            Source::Mapped(mapped) => {
-                let (archive, texts) = (mapped.archive(), locked(&mapped.texts));
-                let tables = &archive.tables;
-                let mut row = archive.files[self.file].infos[self.variant].iter().map(|n| n.to_native());
-                look(&mut row, &|n| texts.get(n, || tables.text(n)), &|n, give| tables.list(n).for_each(give))
-            }
-            Source::Fresh(fresh) => {
-                let fresh = read(fresh);
-                let (tables, texts) = (&fresh.numbering.tables, locked(&fresh.texts));
-                let mut row = fresh.files[self.file].infos[self.variant].iter().copied();
-                look(&mut row, &|n| texts.get(n, || tables.text(n)), &|n, give| tables.lists.get(n).iter().copied().for_each(give))
-            }
-        }
+/// Is handed the row of a recipe's facts, and what its numbers stand for.
+type Look<'a, R> = &'a dyn Fn(&mut dyn Iterator<Item = u32>, &dyn Fn(u32) -> Str, &dyn Fn(u32, &mut dyn FnMut(u32))) -> R;
+
+impl Mapped {
+    fn look<R>(&self, file: usize, variant: usize, look: Look<'_, R>) -> R {
+        let (index, texts) = (&self.archive().index, locked(&self.texts));
+        let mut row = self.record(file).infos[variant].iter().map(|n| n.to_native());
+        look(&mut row, &|n| texts.get(n, || self.text(n)), &|n, give| index.list(n).for_each(give))
     }
-    pub fn head(&self) -> Head {
-        self.look(|row, text, _| head(row, text))
+    fn head(&self, file: usize, variant: usize) -> Head {
+        self.look(file, variant, &|row, text, _| head(row, text))
     }
-    pub fn providing(&self) -> Providing {
-        self.look(|row, text, list| providing(row, text, list))
-    }
-    pub fn read(&self) -> RecipeInfo {
-        self.look(|row, text, list| decode(row, text, list))
+    fn signatures(&self, file: usize, variant: usize) -> Option<PackedSignatures> {
+        rkyv::deserialize::<PackedSignatures, rkyv::rancor::Error>(&self.record(file).siggen[variant]).ok()
     }
 }
 
-/// Where a recipe's signatures are.
-#[derive(Clone, Copy)]
-enum Slot {
-    /// In a mapped file, with the number of the variant.
-    Old(Known, usize),
-    /// Number of the recipe file, of the variant.
-    New(usize, usize),
+impl Place {
+    fn look<R>(&self, look: Look<'_, R>) -> R {
+        match &self.source {
+            Source::Mapped(mapped) => mapped.look(self.file, self.variant, look),
+            Source::Fresh(fresh) => match &*readable(fresh) {
+                Fresh::Saved(mapped, before) => mapped.look(before + self.file, self.variant, look),
+                Fresh::Growing(growing) => {
+                    let row = growing.file(self.file).map(|mut file| file.infos.swap_remove(self.variant));
+                    let lists = &growing.numbering.index.lists;
+                    look(&mut row.into_iter().flatten(), &|n| growing.text(n).into(), &|n, give| lists.get(n).iter().copied().for_each(give))
+                }
+            },
+        }
+    }
+    pub fn providing(&self) -> Providing {
+        self.look(&|row, text, list| providing(row, text, list))
+    }
+    pub fn read(&self) -> RecipeInfo {
+        self.look(&|row, text, list| decode(row, text, list))
+    }
+    /// Hands on the signatures and the tables that their numbers belong to.
+    fn signatures(&self, look: &mut dyn FnMut(&PackedSignatures, &dyn Tables)) -> Option<()> {
+        match &self.source {
+            Source::Mapped(mapped) => look(&mapped.signatures(self.file, self.variant)?, &**mapped),
+            Source::Fresh(fresh) => match &*readable(fresh) {
+                Fresh::Saved(mapped, before) => look(&mapped.signatures(before + self.file, self.variant)?, mapped),
+                Fresh::Growing(growing) => look(&growing.file(self.file)?.siggen[self.variant], growing),
+            },
+        }
+        Some(())
+    }
 }
 
 /// All known recipes of this run: what the file held and still is valid, and what was parsed anew.
@@ -192,7 +318,8 @@ pub struct RecipeCache {
     held: usize,
     checker: Checker,
     fresh: Arc<RwLock<Fresh>>,
-    slots: FxHashMap<Str, Slot>,
+    /// Where each recipe is.
+    places: FxHashMap<Str, Place>,
     /// Numbers of each parsing process in those of `fresh`.
     workers: FxHashMap<usize, Translation>,
     changed: bool,
@@ -219,26 +346,27 @@ impl RecipeCache {
         let mut untaken = FxHashMap::default();
         let gone: FxHashSet<usize> = old.iter().flat_map(|old| old.archive().gone.iter()).map(|n| n.to_native() as usize).collect();
         for (mapped, of) in old.iter().enumerate() {
-            for (n, file) in of.archive().files.iter().enumerate() {
+            for n in 0..of.archive().files.len() {
                 if mapped > 0 || !gone.contains(&n) {
+                    let file = of.record(n);
                     untaken.insert((file.mc.as_str().into(), file.path.as_str().into()), Known { mapped, file: n });
                 }
             }
         }
-        let held = untaken.values().map(|known| old[known.mapped].archive().files[known.file].infos.len()).sum();
+        let held = untaken.values().map(|known| old[known.mapped].record(known.file).infos.len()).sum();
         RecipeCache {
             path: path.to_path_buf(),
             base,
             changed: changes.values().any(|changes| !changes.is_empty()),
             changes,
-            unchanged: old.iter().map(|old| vec![None; old.archive().tables.files.len()]).collect(),
+            unchanged: old.iter().map(|old| vec![None; old.archive().index.files.len()]).collect(),
             old,
             untaken,
             kept: Vec::new(),
             held,
             checker: Checker::default(),
-            fresh: Arc::default(),
-            slots: FxHashMap::default(),
+            fresh: Arc::new(RwLock::new(Fresh::Growing(Growing::new(path)))),
+            places: FxHashMap::default(),
             workers: FxHashMap::default(),
         }
     }
@@ -257,7 +385,7 @@ impl RecipeCache {
     pub fn take(&mut self, mc: &str, path: &str, appends: &[String], layer: Option<&str>) -> Option<Vec<Recipe>> {
         let known = self.untaken.remove(&(mc.into(), path.into()))?;
         let old = self.old.get(known.mapped)?;
-        let (archive, file): (_, &ArchivedPackedFile) = (old.archive(), &old.archive().files[known.file]);
+        let (index, file) = (&old.archive().index, old.record(known.file));
         let spared = self.changes.get(mc).is_some_and(|changes| {
             changes.is_empty() || changes.spare(&ReadSet::from_words(file.reads.iter().map(|word| word.to_native())))
         });
@@ -268,7 +396,7 @@ impl RecipeCache {
             && file.appends.iter().map(|a| a.as_str()).eq(appends.iter().map(String::as_str))
             && file.depends.iter().all(|n| {
                 let n = n.to_native() as usize;
-                let entry = &archive.tables.files[n];
+                let entry = &index.files[n];
                 *unchanged[n].get_or_insert_with(|| self.checker.unchanged_since(entry.0.as_str(), &entry.1))
             });
         if !fresh {
@@ -276,9 +404,10 @@ impl RecipeCache {
             return None;
         }
         let place = |variant| Place { source: Source::Mapped(old.clone()), file: known.file, variant };
-        let recipes: Vec<Recipe> = (0..file.infos.len()).map(|variant| Recipe::at(place(variant))).collect();
+        let variants = 0..file.infos.len();
+        let recipes: Vec<Recipe> = variants.map(|variant| Recipe::at(place(variant), old.head(known.file, variant))).collect();
         for (at, recipe) in recipes.iter().enumerate() {
-            self.slots.insert(recipe.mcfn.clone(), Slot::Old(known, at));
+            self.places.insert(recipe.mcfn.clone(), place(at));
         }
         self.kept.push(known);
         Some(recipes)
@@ -293,12 +422,13 @@ impl RecipeCache {
         let packet = unsafe { rkyv::access_unchecked::<<Packet as rkyv::Archive>::Archived>(&aligned) };
         let known = self.workers.entry(worker).or_default();
         let mut fresh = write(&self.fresh);
-        let numbering = &mut fresh.numbering;
+        let Fresh::Growing(growing) = &mut *fresh else { return Err(CacheError::Packet("all is saved".into())) };
         let (texts, lists, nodes) = packet.new.counts();
         for n in 0..texts {
-            known.texts.push(numbering.text(packet.new.text(n)));
+            known.texts.push(growing.add_text(packet.new.text(n)));
         }
         let mut translated = Vec::new();
+        let numbering = &mut growing.numbering;
         for n in 0..lists {
             translated.clear();
             translated.extend(packet.new.list(n).map(|text| known.texts[text as usize]));
@@ -322,33 +452,22 @@ impl RecipeCache {
             renumber(row, |n| known.texts[n as usize], |n| known.lists[n as usize]);
         }
         self.changed = true;
-        let (number, variants) = (fresh.files.len(), file.infos.len());
-        fresh.files.push(file);
+        let number = growing.files.len();
+        growing.add_file(&file);
+        growing.draft.map();
+        let heads: Vec<Head> = file.infos.iter().map(|row| head(&mut row.iter().copied(), |n| growing.text(n).into())).collect();
         drop(fresh);
         let place = |variant| Place { source: Source::Fresh(self.fresh.clone()), file: number, variant };
-        let recipes: Vec<Recipe> = (0..variants).map(|variant| Recipe::at(place(variant))).collect();
+        let recipes: Vec<Recipe> = heads.into_iter().enumerate().map(|(variant, head)| Recipe::at(place(variant), head)).collect();
         for (at, recipe) in recipes.iter().enumerate() {
-            self.slots.insert(recipe.mcfn.clone(), Slot::New(number, at));
+            self.places.insert(recipe.mcfn.clone(), place(at));
         }
         Ok(recipes)
     }
 
     /// Shows what base hashes of a recipe are made of, with the tables the numbers belong to; false: it is not known.
-    pub fn siggen(&self, mcfn: &str, look: &mut dyn FnMut(&PackedSignatures, &dyn hz_siggen::packed::Tables)) -> bool {
-        match self.slots.get(mcfn) {
-            Some(Slot::New(file, at)) => {
-                let fresh = read(&self.fresh);
-                look(&fresh.files[*file].siggen[*at], &fresh.numbering.tables);
-            }
-            Some(Slot::Old(known, at)) => {
-                let Some(archive) = self.old.get(known.mapped).map(|old| old.archive()) else { return false };
-                let packed = &archive.files[known.file].siggen[*at];
-                let Ok(packed) = rkyv::deserialize::<PackedSignatures, rkyv::rancor::Error>(packed) else { return false };
-                look(&packed, &archive.tables);
-            }
-            None => return false,
-        }
-        true
+    pub fn siggen(&self, mcfn: &str, look: &mut dyn FnMut(&PackedSignatures, &dyn Tables)) -> bool {
+        self.places.get(mcfn).and_then(|place| place.signatures(look)).is_some()
     }
 
     /// Writes what changed; what was neither taken nor absorbed is dropped.
@@ -356,26 +475,30 @@ impl RecipeCache {
         if !self.changed && self.untaken.is_empty() {
             return Ok(());
         }
+        let lock = self.fresh.clone();
+        let mut fresh = write(&lock);
+        let Fresh::Growing(growing) = &mut *fresh else { return Ok(()) };
         let (large, small) = (self.path.clone(), beside(&self.path));
         let staying = self.kept.iter().filter(|known| known.mapped == 0).count();
-        let adding = self.kept.len() - staying + read(&self.fresh).files.len();
+        let adding = self.kept.len() - staying + growing.files.len();
         let adds = !self.old.is_empty() && adding * SMALL <= staying;
         let path = if adds { &small } else { &large };
-        let failed = |source: std::io::Error| CacheError::Write { path: path.clone(), source };
-        let body = if adds { self.addition() } else { self.whole() };
-        let body = body.map_err(|e| failed(std::io::Error::other(e.to_string())))?;
-        hz_stored::write(path, KIND, &body).map_err(failed)?;
+        let saved = if adds {
+            self.add(growing, path)
+        } else if self.kept.is_empty() {
+            growing.finish(path, self.joined_base(), [0; 32], Vec::new()).map(|mapped| (mapped, 0))
+        } else {
+            self.merge(0, growing, path, [0; 32], Vec::new())
+        };
+        let (mapped, before) = saved.map_err(|source| CacheError::Write { path: path.clone(), source })?;
+        *fresh = Fresh::Saved(mapped, before);
         if !adds {
             // It adds to a file that is no more, so nobody would believe it.
             let _ = std::fs::remove_file(&small);
         }
+        self.workers.clear();
         self.changed = false;
         Ok(())
-    }
-
-    /// The recipe files that are kept of one of the mapped files.
-    fn kept_of(&self, mapped: usize) -> Vec<PackedFile> {
-        self.kept.iter().filter(|known| known.mapped == mapped).filter_map(|known| self.old[mapped].file(known.file)).collect()
     }
 
     /// The base of what is written beside recipes that are kept: what was read for those counts on.
@@ -389,82 +512,54 @@ impl RecipeCache {
         base
     }
 
-    /// What the large file lacks, as it lies in the file beside.
-    fn addition(&self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
-        let (mut into, mut files) = (Numbering::default(), Vec::new());
-        for (mapped, old) in self.old.iter().enumerate().skip(1) {
-            renumbered(self.kept_of(mapped), &old.tables(), &mut into, &mut files);
-        }
-        let fresh = read(&self.fresh);
-        renumbered(fresh.files.clone(), &fresh.numbering.tables, &mut into, &mut files);
-        drop(fresh);
+    /// Writes the file beside: what the large one lacks.
+    fn add(&self, growing: &mut Growing, path: &Path) -> io::Result<(Mapped, usize)> {
         let staying: FxHashSet<usize> = self.kept.iter().filter(|known| known.mapped == 0).map(|known| known.file).collect();
         let (onto, count) = self.old.first().map_or(([0; 32], 0), |large| (large.stored.sum(), large.archive().files.len()));
         let gone = (0..count).filter(|n| !staying.contains(n)).map(|n| n as u32).collect();
-        serialized(&Archive { base: self.joined_base(), tables: into.tables, files, onto, gone })
+        self.merge(1, growing, path, onto, gone)
     }
 
-    /// Everything that is known now, in one set of tables, as it lies in the large file. What that holds now
-    /// keeps its numbers as long as most of it still is in use; else only what is in use goes on, so that edits
-    /// do not let the file grow for ever.
-    fn whole(&mut self) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
-        if self.old.is_empty() {
-            // Lent for a moment rather than copied.
-            let mut fresh = write(&self.fresh);
-            let (tables, files) = (std::mem::take(&mut fresh.numbering.tables), std::mem::take(&mut fresh.files));
-            let archive = Archive { base: std::mem::take(&mut self.base), tables, files, ..Archive::default() };
-            let body = serialized(&archive);
-            (self.base, fresh.numbering.tables, fresh.files) = (archive.base, archive.tables, archive.files);
-            return body;
+    /// Writes a file of what is kept of the mapped ones from the `from`th on, and of what is new, with one set of tables.
+    /// Only what is in use goes into it. Gives how many recipe files come before the new ones, too.
+    fn merge(&self, from: usize, growing: &mut Growing, path: &Path, onto: [u8; 32], gone: Vec<u32>) -> io::Result<(Mapped, usize)> {
+        let mut into = Growing::new(path);
+        for (mapped, old) in self.old.iter().enumerate().skip(from) {
+            let kept = self.kept.iter().filter(|known| known.mapped == mapped).map(|known| known.file);
+            move_files(&**old, kept, &mut into)?;
         }
-        let (mut into, mut files) = (Numbering::default(), Vec::new());
-        for (mapped, old) in self.old.iter().enumerate() {
-            let (kept, tables) = (self.kept_of(mapped), old.tables());
-            if mapped == 0 && kept.len() * 2 > old.archive().files.len() && !crowded(&tables, &kept) {
-                into = Numbering::new(tables);
-                files = kept;
-            } else {
-                renumbered(kept, &tables, &mut into, &mut files);
-            }
-        }
-        let fresh = read(&self.fresh);
-        renumbered(fresh.files.clone(), &fresh.numbering.tables, &mut into, &mut files);
-        drop(fresh);
-        serialized(&Archive { base: self.joined_base(), tables: into.tables, files, ..Archive::default() })
+        let before = into.files.len();
+        growing.draft.map();
+        move_files(growing, 0..growing.files.len(), &mut into)?;
+        into.finish(path, self.joined_base(), onto, gone).map(|mapped| (mapped, before))
     }
 }
 
 fn serialized(archive: &Archive) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
-    let rows = |file: &PackedFile| file.infos.iter().map(Vec::len).sum::<usize>() + file.siggen.iter().map(|s| s.nodes.len() + 2 * s.taskdeps.len()).sum::<usize>();
-    let size = archive.tables.bytes() + archive.files.iter().map(|file| 1024 + 8 * file.reads.len() + 4 * (rows(file) + file.depends.len())).sum::<usize>();
+    let size = archive.index.bytes() + archive.base.variables.iter().map(|(_, all)| all.len() * 24).sum::<usize>();
     rkyv::api::high::to_bytes_in(archive, rkyv::util::AlignedVec::with_capacity(size))
-}
-
-/// Is more than half of the tables no longer named by anybody?
-fn crowded(tables: &Tables, files: &[PackedFile]) -> bool {
-    let named: FxHashSet<u32> = files.iter().flat_map(|f| &f.siggen).flat_map(|s| s.nodes.iter().copied()).collect();
-    named.len() * 2 < tables.nodes.len() / 3
 }
 
 /// Numbers of some tables in others, found out one by one.
 struct Move<'a> {
-    from: &'a Tables,
-    into: &'a mut Numbering,
+    from: &'a dyn Tabled,
+    into: &'a mut Growing,
     texts: FxHashMap<u32, u32>,
     lists: FxHashMap<u32, u32>,
     nodes: FxHashMap<u32, u32>,
+    files: FxHashMap<u32, u32>,
 }
 
 impl Move<'_> {
     fn text(&mut self, n: u32) -> u32 {
-        *self.texts.entry(n).or_insert_with(|| self.into.text(self.from.text(n)))
+        *self.texts.entry(n).or_insert_with(|| self.into.add_text(self.from.text(n)))
     }
     fn list(&mut self, n: u32) -> u32 {
         if let Some(known) = self.lists.get(&n) {
             return *known;
         }
-        let list: Vec<u32> = self.from.lists.get(n).iter().map(|n| self.text(*n)).collect();
-        let new = self.into.list(&list);
+        let list: Vec<u32> = self.from.list(n).into_iter().map(|n| self.text(n)).collect();
+        let new = self.into.numbering.list(&list);
         self.lists.insert(n, new);
         new
     }
@@ -472,21 +567,28 @@ impl Move<'_> {
         if let Some(known) = self.nodes.get(&n) {
             return *known;
         }
-        let node = self.from.node_at(n);
-        let cell = std::cell::RefCell::new(&mut *self);
+        let node = self.from.node(n);
+        let cell = RefCell::new(&mut *self);
         let node = renumber_node(node, |n| cell.borrow_mut().text(n), |n| cell.borrow_mut().list(n));
-        let new = self.into.node(node);
+        let new = self.into.numbering.node(node);
         self.nodes.insert(n, new);
         new
+    }
+    fn file(&mut self, n: u32) -> u32 {
+        *self.files.entry(n).or_insert_with(|| {
+            let (path, state) = self.from.state(n).unwrap_or_else(|| (String::new(), FileState::Absent));
+            self.into.numbering.file(&path, state)
+        })
     }
 }
 
 /// Moves recipe files from one set of tables to another.
-fn renumbered(mut from: Vec<PackedFile>, tables: &Tables, into: &mut Numbering, files: &mut Vec<PackedFile>) {
-    let moving = Move { from: tables, into, texts: FxHashMap::default(), lists: FxHashMap::default(), nodes: FxHashMap::default() };
-    let moving = std::cell::RefCell::new(moving);
+fn move_files(from: &dyn Tabled, files: impl Iterator<Item = usize>, into: &mut Growing) -> io::Result<()> {
+    let (texts, lists, nodes) = (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
+    let moving = RefCell::new(Move { from, into, texts, lists, nodes, files: FxHashMap::default() });
     let (text, list) = (|n| moving.borrow_mut().text(n), |n| moving.borrow_mut().list(n));
-    for file in &mut from {
+    for n in files {
+        let mut file = from.file(n).ok_or(io::ErrorKind::InvalidData)?;
         for siggen in &mut file.siggen {
             siggen.renumber(text, list, |n| moving.borrow_mut().node(n));
         }
@@ -494,11 +596,11 @@ fn renumbered(mut from: Vec<PackedFile>, tables: &Tables, into: &mut Numbering, 
             renumber(row, text, list);
         }
         for n in &mut file.depends {
-            let (path, state) = &tables.files[*n as usize];
-            *n = moving.borrow_mut().into.file(path, state.clone());
+            *n = moving.borrow_mut().file(*n);
         }
+        moving.borrow_mut().into.add_file(&file);
     }
-    files.append(&mut from);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use crate::files::FileState;
 use hashbrown::HashTable;
 use hz_diagnostics::Str;
-use hz_siggen::packed::{self, Node};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use hz_siggen::packed::Node;
+use hz_stored::Draft;
+use rustc_hash::FxBuildHasher;
+use siphasher::sip128::SipHasher13;
 use std::cell::RefCell;
 use std::hash::BuildHasher;
 
@@ -39,7 +41,7 @@ impl<T: Copy> Row<T> {
     }
 }
 
-/// Texts, lists of texts, nodes, and files with the state they were read in.
+/// Texts, lists of texts, nodes, and files with the state they were read in, as they travel between processes.
 #[derive(Clone, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub(crate) struct Tables {
     pub texts: Row<u8>,
@@ -50,32 +52,57 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    pub fn text(&self, n: u32) -> &str {
-        // Only whole texts were ever put in.
-        std::str::from_utf8(self.texts.get(n)).unwrap_or_default()
-    }
     pub fn push_node(&mut self, node: Node) {
         self.nodes.extend_from_slice(&node);
     }
+}
+
+/// The same as it stands in a file, beside what it belongs to: texts are elsewhere in the file.
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub(crate) struct Index {
+    /// Where each text begins, and its length.
+    pub texts: Vec<(u32, u32)>,
+    pub lists: Row<u32>,
+    /// Three numbers each.
+    pub nodes: Vec<u32>,
+    pub files: Vec<(String, FileState)>,
+}
+
+impl Index {
     pub fn node_at(&self, n: u32) -> Node {
         let at = n as usize * 3;
         [self.nodes[at], self.nodes[at + 1], self.nodes[at + 2]]
     }
     /// Bytes that all of it takes, roughly.
     pub fn bytes(&self) -> usize {
-        self.texts.bytes() + self.lists.bytes() + self.nodes.len() * 4 + self.files.len() * 200
+        size_of_val(&self.texts[..]) + self.lists.bytes() + self.nodes.len() * 4 + self.files.len() * 200
     }
 }
 
-impl packed::Tables for Tables {
-    fn text(&self, id: u32) -> &str {
-        self.text(id)
+impl ArchivedIndex {
+    /// Where a text is: its first byte, its length.
+    pub fn text(&self, n: u32) -> (usize, usize) {
+        let place = &self.texts[n as usize];
+        (place.0.to_native() as usize, place.1.to_native() as usize)
     }
-    fn list(&self, id: u32) -> Vec<u32> {
-        self.lists.get(id).to_vec()
+    pub fn list(&self, n: u32) -> impl Iterator<Item = u32> + '_ {
+        self.lists.list(n)
     }
-    fn node(&self, id: u32) -> Node {
-        self.node_at(id)
+    pub fn node_at(&self, n: u32) -> Node {
+        node_at(&self.nodes, n)
+    }
+}
+
+fn node_at(nodes: &[rkyv::rend::u32_le], n: u32) -> Node {
+    let at = n as usize * 3;
+    [0, 1, 2].map(|part| nodes[at + part].to_native())
+}
+
+impl ArchivedRow<u32> {
+    fn list(&self, n: u32) -> impl Iterator<Item = u32> + '_ {
+        let n = n as usize;
+        let from = if n == 0 { 0 } else { self.ends[n - 1].to_native() as usize };
+        self.items[from..self.ends[n].to_native() as usize].iter().map(|item| item.to_native())
     }
 }
 
@@ -87,30 +114,14 @@ impl ArchivedTables {
         std::str::from_utf8(&self.texts.items[from..ends[n].to_native() as usize]).unwrap_or_default()
     }
     pub fn list(&self, n: u32) -> impl Iterator<Item = u32> + '_ {
-        let n = n as usize;
-        let ends = &self.lists.ends;
-        let from = if n == 0 { 0 } else { ends[n - 1].to_native() as usize };
-        self.lists.items[from..ends[n].to_native() as usize].iter().map(|item| item.to_native())
+        self.lists.list(n)
     }
     pub fn node_at(&self, n: u32) -> Node {
-        let at = n as usize * 3;
-        [0, 1, 2].map(|part| self.nodes[at + part].to_native())
+        node_at(&self.nodes, n)
     }
     /// How many texts, lists and nodes there are.
     pub fn counts(&self) -> (u32, u32, u32) {
         (self.texts.ends.len() as u32, self.lists.ends.len() as u32, self.nodes.len() as u32 / 3)
-    }
-}
-
-impl packed::Tables for ArchivedTables {
-    fn text(&self, id: u32) -> &str {
-        self.text(id)
-    }
-    fn list(&self, id: u32) -> Vec<u32> {
-        self.list(id).collect()
-    }
-    fn node(&self, id: u32) -> Node {
-        self.node_at(id)
     }
 }
 
@@ -137,47 +148,38 @@ fn digest(items: impl std::hash::Hash) -> u64 {
     FxBuildHasher.hash_one(items)
 }
 
-/// Tables that grow, and know what they hold.
+/// A sum that no two texts share: by it a text is known that is in a file.
+fn sum(text: &[u8]) -> u128 {
+    SipHasher13::new().hash(text).into()
+}
+
+/// Tables that grow, and know what they hold. Texts go into a file at once.
 #[derive(Default)]
 pub(crate) struct Numbering {
-    pub tables: Tables,
+    pub index: Index,
+    /// Sum of each text.
+    sums: Vec<u128>,
     texts: HashTable<u32>,
     lists: HashTable<u32>,
     nodes: HashTable<u32>,
-    files: FxHashMap<String, u32>,
+    files: HashTable<u32>,
 }
 
 impl Numbering {
-    pub fn new(tables: Tables) -> Numbering {
-        let mut known = Numbering { tables, ..Numbering::default() };
-        let Numbering { tables, texts, lists, nodes, files } = &mut known;
-        for n in 0..tables.texts.len() as u32 {
-            texts.insert_unique(digest(tables.texts.get(n)), n, |n| digest(tables.texts.get(*n)));
-        }
-        for n in 0..tables.lists.len() as u32 {
-            lists.insert_unique(digest(tables.lists.get(n)), n, |n| digest(tables.lists.get(*n)));
-        }
-        for n in 0..tables.nodes.len() as u32 / 3 {
-            nodes.insert_unique(digest(tables.node_at(n)), n, |n| digest(tables.node_at(*n)));
-        }
-        for (n, (path, _)) in tables.files.iter().enumerate() {
-            files.insert(path.clone(), n as u32);
-        }
-        known
-    }
-    pub fn text(&mut self, text: &str) -> u32 {
-        let (tables, bytes) = (&mut self.tables, text.as_bytes());
-        let hash = digest(bytes);
-        if let Some(n) = self.texts.find(hash, |n| tables.texts.get(*n) == bytes) {
+    pub fn text(&mut self, text: &str, draft: &mut Draft) -> u32 {
+        let (sums, sum) = (&mut self.sums, sum(text.as_bytes()));
+        if let Some(n) = self.texts.find(sum as u64, |n| sums[*n as usize] == sum) {
             return *n;
         }
-        let n = tables.texts.len() as u32;
-        tables.texts.push(bytes);
-        self.texts.insert_unique(hash, n, |n| digest(tables.texts.get(*n)));
+        let n = sums.len() as u32;
+        sums.push(sum);
+        self.index.texts.push((draft.len() as u32, text.len() as u32));
+        draft.append(text.as_bytes());
+        self.texts.insert_unique(sum as u64, n, |n| sums[*n as usize] as u64);
         n
     }
     pub fn list(&mut self, list: &[u32]) -> u32 {
-        let tables = &mut self.tables;
+        let tables = &mut self.index;
         let hash = digest(list);
         if let Some(n) = self.lists.find(hash, |n| tables.lists.get(*n) == list) {
             return *n;
@@ -188,25 +190,27 @@ impl Numbering {
         n
     }
     pub fn node(&mut self, node: Node) -> u32 {
-        let tables = &mut self.tables;
+        let tables = &mut self.index;
         let hash = digest(node);
         if let Some(n) = self.nodes.find(hash, |n| tables.node_at(*n) == node) {
             return *n;
         }
         let n = tables.nodes.len() as u32 / 3;
-        tables.push_node(node);
+        tables.nodes.extend_from_slice(&node);
         self.nodes.insert_unique(hash, n, |n| digest(tables.node_at(*n)));
         n
     }
     /// A file known already gets the state given now.
     pub fn file(&mut self, path: &str, state: FileState) -> u32 {
-        if let Some(n) = self.files.get(path) {
-            self.tables.files[*n as usize].1 = state;
+        let files = &mut self.index.files;
+        let hash = digest(path);
+        if let Some(n) = self.files.find(hash, |n| files[*n as usize].0 == path) {
+            files[*n as usize].1 = state;
             return *n;
         }
-        let n = self.files.len() as u32;
-        self.files.insert(path.to_string(), n);
-        self.tables.files.push((path.to_string(), state));
+        let n = files.len() as u32;
+        files.push((path.to_string(), state));
+        self.files.insert_unique(hash, n, |n| digest(files[*n as usize].0.as_str()));
         n
     }
 }
@@ -217,21 +221,24 @@ mod tests {
 
     #[test]
     fn what_is_known_keeps_its_number() {
-        let mut first = Numbering::default();
-        let (a, b) = (first.text("a"), first.text(""));
-        let list = first.list(&[a, b, a]);
-        let node = first.node([a, list, b]);
+        let dir = tempfile::tempdir().unwrap();
+        let (mut known, mut draft) = (Numbering::default(), Draft::new(dir.path()));
+        let (a, b) = (known.text("a", &mut draft), known.text("", &mut draft));
+        let list = known.list(&[a, b, a]);
+        let node = known.node([a, list, b]);
+        let file = known.file("/a", FileState::Absent);
         for n in 0..1000 {
-            let text = first.text(&format!("text {n}"));
-            let list = first.list(&[text]);
-            first.node([text, list, text]);
+            let text = known.text(&format!("text {n}"), &mut draft);
+            let list = known.list(&[text]);
+            known.node([text, list, text]);
+            known.file(&format!("/{n}"), FileState::Absent);
         }
-        let mut again = Numbering::new(first.tables.clone());
-        for known in [&mut first, &mut again] {
-            assert_eq!((known.text("a"), known.text("")), (a, b));
-            assert_eq!((known.list(&[a, b, a]), known.node([a, list, b])), (list, node));
-            assert_eq!(known.text("new"), 1002);
-            assert_eq!((known.tables.text(b), known.tables.node_at(node)), ("", [a, list, b]));
-        }
+        assert_eq!((known.text("a", &mut draft), known.text("", &mut draft)), (a, b));
+        assert_eq!((known.list(&[a, b, a]), known.node([a, list, b]), known.file("/a", FileState::Absent)), (list, node, file));
+        assert_eq!(known.text("new", &mut draft), 1002);
+        assert_eq!((known.index.texts[b as usize].1, known.index.node_at(node)), (0, [a, list, b]));
+        let (from, length) = known.index.texts[500];
+        draft.map();
+        assert_eq!(draft.get(from as usize, length as usize), b"text 498");
     }
 }

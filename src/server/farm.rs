@@ -28,15 +28,19 @@ const EVENT: u8 = 1;
 const STARTED: u8 = 2;
 const REST: u8 = 3;
 
-/// The helper's end of its pipe.
+/// The helper's end of its pipe. Nobody waits for the main process to read: it may be busy for a while, and what does
+/// not go into the pipe meanwhile waits here.
 pub struct Outlet {
     file: File,
-    /// Events that can wait for what is sent next; all clones share it, so that nothing overtakes them.
+    /// What was not sent yet, and events that can wait for what is sent next; all clones share it, so that nothing
+    /// overtakes it.
     waiting: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Bytes of events that may wait.
 const MOST_WAITING: usize = 1 << 15;
+/// Bytes that may wait until the pipe takes them.
+const MOST_KEPT: usize = 16 << 20;
 
 fn head(kind: u8, job: usize, length: usize) -> [u8; 17] {
     let mut head = [0u8; 17];
@@ -48,14 +52,19 @@ fn head(kind: u8, job: usize, length: usize) -> [u8; 17] {
 
 impl Outlet {
     fn new(file: File) -> Outlet {
+        // It is ours alone: the other end is read as before. A pipe that blocks nevertheless does, too.
+        // SAFETY: plain calls on a descriptor of ours.
+        unsafe {
+            let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+            libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK);
+        }
         Outlet { file, waiting: Arc::default() }
     }
     fn frame(&mut self, kind: u8, job: usize, bytes: &[u8]) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(|e| e.into_inner());
         waiting.extend(head(kind, job, bytes.len()));
-        let sent = self.file.write_all(&waiting);
-        waiting.clear();
-        sent.and_then(|()| self.file.write_all(bytes))
+        waiting.extend(bytes);
+        send(&self.file, &mut waiting, MOST_KEPT)
     }
     /// Sends an event, or, unless it is `urgent`, keeps it for a moment: a recipe tells of every place where it looked
     /// for a file.
@@ -66,13 +75,32 @@ impl Outlet {
         if !urgent && waiting.len() < MOST_WAITING {
             return Ok(());
         }
-        let sent = self.file.write_all(&waiting);
-        waiting.clear();
-        sent
+        send(&self.file, &mut waiting, MOST_KEPT)
+    }
+    /// Waits until everything is sent.
+    fn finish(&mut self) -> io::Result<()> {
+        send(&self.file, &mut self.waiting.lock().unwrap_or_else(|e| e.into_inner()), 0)
     }
     pub fn try_clone(&self) -> io::Result<Outlet> {
         Ok(Outlet { file: self.file.try_clone()?, waiting: self.waiting.clone() })
     }
+}
+
+/// Sends what the pipe takes now, and waits until it has taken all but `most` bytes.
+fn send(mut pipe: &File, waiting: &mut Vec<u8>, most: usize) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < waiting.len() {
+        match pipe.write(&waiting[sent..]) {
+            Ok(length) => sent += length,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Err(e),
+            Err(_) if waiting.len() - sent <= most => break,
+            Err(_) => _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE),
+        }
+    }
+    waiting.drain(..sent);
+    waiting.shrink_to(MOST_WAITING);
+    Ok(())
 }
 
 static AT_START: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
@@ -102,6 +130,9 @@ pub struct Farm {
 /// What a pipe may hold, so that helpers seldom wait for us: as much as everybody may ask for.
 const PIPE: i32 = 1 << 20;
 
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 18;
+
 impl Farm {
     /// Starts `workers` helpers for jobs `0..total`. `fork` forks (0 in the child). In the child,
     /// `make` gets the outlet once and gives the function that does one job; `rest` what is sent
@@ -114,7 +145,7 @@ impl Farm {
         job: impl Fn(&mut S, usize) -> Vec<u8>,
         rest: impl Fn(S) -> Vec<u8>,
     ) -> io::Result<Farm> {
-        let mut farm = Farm { helpers: Vec::new(), counter: Shared::new()?, total, chunk: vec![0; 1 << 18] };
+        let mut farm = Farm { helpers: Vec::new(), counter: Shared::new()?, total, chunk: vec![0; CHUNK] };
         for n in 0..workers.min(total).max(1) {
             let (read, write) = nix::unistd::pipe()?;
             let pid = fork()?;
@@ -174,7 +205,7 @@ impl Farm {
             }
         }
         let bytes = rest(state);
-        i32::from(outlet.frame(REST, 0, &bytes).is_err())
+        i32::from(outlet.frame(REST, 0, &bytes).and_then(|()| outlet.finish()).is_err())
     }
 
     /// No further jobs are claimed; those being worked on are finished.
@@ -231,6 +262,8 @@ impl Farm {
                 }
             }
             helper.buffer.drain(..from);
+            // A large recipe's room is not needed for the others.
+            helper.buffer.shrink_to(CHUNK);
             if got == 0 {
                 let status = match nix::sys::wait::waitpid(helper.pid, None) {
                     Ok(status) => format!("{status:?}"),
@@ -279,6 +312,37 @@ mod tests {
             }
         }
         assert_eq!(seen, ["later 0", "now 0", "done 0", "later 1", "now 1", "done 1", "later 2", "now 2", "done 2"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_who_does_not_read() {
+        let done: Shared<AtomicUsize> = Shared::new().unwrap();
+        let job = |_: &mut (), at: usize| {
+            done.fetch_add(1, Ordering::Relaxed);
+            vec![at as u8; PIPE as usize / 2]
+        };
+        let mut farm = Farm::start(1, 8, fork, |_, _| (), job, |()| vec![7]).unwrap();
+        for _ in 0..1000 {
+            if done.load(Ordering::Relaxed) == 8 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(done.load(Ordering::Relaxed), 8);
+        let mut seen = Vec::new();
+        while let Some(messages) = farm.wait(1000) {
+            for message in messages {
+                match message {
+                    Message::Done { job, bytes, .. } => {
+                        assert!(bytes == vec![job as u8; PIPE as usize / 2]);
+                        seen.push(job);
+                    }
+                    Message::Rest(bytes) => assert_eq!(bytes, [7]),
+                    _ => panic!(),
+                }
+            }
+        }
+        assert_eq!(seen, (0..8).collect::<Vec<_>>());
     }
 
     fn fork() -> io::Result<i32> {

@@ -5,6 +5,9 @@
 //! megabytes to check its sum takes longer than all else a command does at its start, so a file whose time
 //! of modification is the one in its header is believed without: whoever changes it changes that.
 
+mod draft;
+
+pub use draft::Draft;
 use sha2::{Digest, Sha256};
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, Write};
@@ -72,19 +75,30 @@ pub fn write(path: &Path, kind: &Kind, content: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir)?;
     let mut out = tempfile::NamedTempFile::new_in(dir)?;
+    let (header, written) = header(kind, content.len() as u64, &Sha256::digest(content));
+    out.write_all(&header)?;
+    out.write_all(content)?;
+    settle(out.as_file(), written)?;
+    out.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// The header of a file that is written now, and the time it names.
+fn header(kind: &Kind, length: u64, sum: &[u8]) -> ([u8; HEADER], SystemTime) {
     let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos() as u64;
     let mut header = [0u8; HEADER];
     header[..16].copy_from_slice(kind);
     header[16..32].copy_from_slice(&program());
     header[32..40].copy_from_slice(&written.to_le_bytes());
-    header[40..48].copy_from_slice(&(content.len() as u64).to_le_bytes());
-    header[48..].copy_from_slice(&Sha256::digest(content));
-    out.write_all(&header)?;
-    out.write_all(content)?;
-    out.as_file().set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(written)))?;
-    out.as_file().sync_all()?;
-    out.persist(path).map_err(|e| e.error)?;
-    Ok(())
+    header[40..48].copy_from_slice(&length.to_le_bytes());
+    header[48..].copy_from_slice(sum);
+    (header, SystemTime::UNIX_EPOCH + Duration::from_nanos(written))
+}
+
+/// Gives a file that is complete the time that its header names; it is on the disk then.
+fn settle(file: &File, written: SystemTime) -> io::Result<()> {
+    file.set_times(FileTimes::new().set_modified(written))?;
+    file.sync_all()
 }
 
 /// Tells this build of the program from others: what they keep may mean something else.
