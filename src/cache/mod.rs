@@ -6,6 +6,7 @@
 //! into [`RecipeInfo`]; what sigdata files show of base hashes stays packed until asked for.
 
 mod base;
+mod basehashes;
 mod encoded;
 mod files;
 mod packed;
@@ -17,4 +18,4 @@ pub use base::Base;
 pub use files::{FileState, Stamp};
 pub use packed::{Packer, ParsedFile};
 pub use recipe::{Providing, Recipe, RecipeInfo, TaskDeps};
-pub use store::{CacheError, RecipeCache};
+pub use store::{CacheError, RecipeCache, keep_base_hashes};

@@ -55,7 +55,7 @@ pub struct RecipeInfo {
     pub fakerootlogs: Str,
     pub fakerootnoenv: Str,
     pub extradepsfunc: Str,
-    /// task -> base hash.
+    /// task -> base hash, where the metadata's own generator makes them; see [`Recipe::base_hashes`].
     pub basehashes: IndexMap<Str, Str>,
     /// What sigdata files show, as numbers of the process that parsed the recipe. Travels and is stored
     /// apart from the rest ([`crate::RecipeCache::siggen`]): it is large and rarely read.
@@ -101,12 +101,61 @@ pub struct Recipe {
     providing: OnceLock<Providing>,
     info: OnceLock<RecipeInfo>,
     place: Option<Place>,
+    /// Base hashes that the facts do not hold.
+    hashes: OnceLock<Hashes>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Hashes {
+    named: IndexMap<Str, Str>,
+    /// In the order of the tasks, where they were made in this run.
+    made: Option<Vec<[u8; 32]>>,
 }
 
 impl Recipe {
     pub(crate) fn at(place: Place, head: Head) -> Recipe {
         let Head { mcfn, pn, stamp, skipped } = head;
-        Recipe { mcfn, pn, skipped, stamp, providing: OnceLock::new(), info: OnceLock::new(), place: Some(place) }
+        Recipe { mcfn, pn, skipped, stamp, providing: OnceLock::new(), info: OnceLock::new(), place: Some(place), hashes: OnceLock::new() }
+    }
+
+    /// task -> base hash: as the metadata's own generator made them, as they were kept, or made now of the recipe's
+    /// signatures.
+    pub fn base_hashes(&self) -> &IndexMap<Str, Str> {
+        if !self.basehashes.is_empty() {
+            return &self.basehashes;
+        }
+        &self.found_hashes(|place| place.make_hashes()).named
+    }
+
+    fn found_hashes(&self, make: impl FnOnce(&Place) -> Vec<[u8; 32]>) -> &Hashes {
+        self.hashes.get_or_init(|| {
+            let Some(place) = &self.place else { return Hashes::default() };
+            if let Some(kept) = place.kept_hashes() {
+                return Hashes { named: place.named_hashes(&kept), made: None };
+            }
+            let made = make(place);
+            Hashes { named: place.named_hashes(&made), made: Some(made) }
+        })
+    }
+
+    /// Do its base hashes have to be made ([`Self::make_base_hashes`])?
+    pub fn lacks_base_hashes(&self) -> bool {
+        let known = || self.place.as_ref().is_none_or(|place| place.kept_hashes().is_some());
+        self.basehashes.is_empty() && self.hashes.get().is_none() && !known()
+    }
+
+    /// Base hashes as bytes, for another process's [`Self::take_base_hashes`].
+    pub fn make_base_hashes(&self) -> Vec<u8> {
+        self.place.as_ref().map(Place::make_hashes).unwrap_or_default().concat()
+    }
+
+    pub fn take_base_hashes(&self, bytes: &[u8]) {
+        self.found_hashes(|_| bytes.as_chunks().0.to_vec());
+    }
+
+    /// Where the recipe is, and its base hashes, if they were made in this run.
+    pub(crate) fn made_hashes(&self) -> Option<(&Place, &[[u8; 32]])> {
+        self.place.as_ref().zip(self.hashes.get()?.made.as_deref())
     }
 
     /// What of the facts all recipes are asked for where one is looked for. Does not read the rest.
@@ -140,6 +189,7 @@ impl From<RecipeInfo> for Recipe {
             providing: OnceLock::new(),
             info: info.into(),
             place: None,
+            hashes: OnceLock::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! anew goes into the small one ([`ADDITION`]), until it holds too much. It names the file that it adds to.
 
 use crate::base::{Base, Changes, changes};
+use crate::basehashes::{self, Kept};
 use crate::encoded::{Head, decode, head, providing, renumber};
 use crate::files::{Checker, FileState};
 use crate::packed::{ArchivedPackedFile, PackedFile, Packet};
@@ -15,11 +16,12 @@ use hz_diagnostics::Str;
 use hz_siggen::PackedSignatures;
 use hz_siggen::packed::{Node, Tables, renumber_node};
 use hz_stored::{Draft, Kind, Stored};
+use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bumped whenever the archived types change.
 const KIND: &Kind = b"hz-recipes-00007";
@@ -61,18 +63,25 @@ trait Tabled: Tables {
 
 /// A finished file.
 struct Mapped {
+    path: PathBuf,
     stored: Stored,
     /// Texts of its tables.
     texts: Mutex<SharedTexts>,
+    /// Base hashes of its recipes that somebody asked for before.
+    hashes: OnceLock<Kept>,
 }
 
 impl Mapped {
     fn open(path: &Path) -> Option<Mapped> {
-        Some(Mapped::of(Stored::open(path, KIND)?))
+        Some(Mapped::of(path, Stored::open(path, KIND)?))
     }
 
-    fn of(stored: Stored) -> Mapped {
-        Mapped { stored, texts: Mutex::default() }
+    fn of(path: &Path, stored: Stored) -> Mapped {
+        Mapped { path: path.to_path_buf(), stored, texts: Mutex::default(), hashes: OnceLock::new() }
+    }
+
+    fn hashes(&self) -> &Kept {
+        self.hashes.get_or_init(|| Kept::open(&self.path, self.stored.sum()))
     }
 
     /// The files at `path`: the large one first.
@@ -151,7 +160,7 @@ impl Growing {
         (self.numbering.index, self.files) = (archive.index, archive.files);
         self.draft.align();
         self.draft.append(&bytes.map_err(io::Error::other)?);
-        Ok(Mapped::of(self.draft.finish(path, KIND)?))
+        Ok(Mapped::of(path, self.draft.finish(path, KIND)?))
     }
 }
 
@@ -287,6 +296,32 @@ impl Place {
     }
     pub fn read(&self) -> RecipeInfo {
         self.look(&|row, text, list| decode(row, text, list))
+    }
+    /// Hands on the finished file that the recipe is in, and the number of its recipe file there; None: it is in none yet.
+    fn mapped<R>(&self, look: impl FnOnce(&Mapped, usize) -> R) -> Option<R> {
+        match &self.source {
+            Source::Mapped(mapped) => Some(look(mapped, self.file)),
+            Source::Fresh(fresh) => match &*readable(fresh) {
+                Fresh::Saved(mapped, before) => Some(look(mapped, before + self.file)),
+                Fresh::Growing(_) => None,
+            },
+        }
+    }
+    /// The recipe's base hashes that were kept, in the order of its tasks.
+    pub fn kept_hashes(&self) -> Option<Vec<[u8; 32]>> {
+        self.mapped(|mapped, file| mapped.hashes().find(file, self.variant)).flatten()
+    }
+    /// The same, made now.
+    pub fn make_hashes(&self) -> Vec<[u8; 32]> {
+        let mut found = Vec::new();
+        let _ = self.signatures(&mut |signatures, tables| found = basehashes::made(signatures, tables));
+        found
+    }
+    /// Base hashes by the names of tasks.
+    pub fn named_hashes(&self, hashes: &[[u8; 32]]) -> IndexMap<Str, Str> {
+        let mut found = IndexMap::new();
+        let _ = self.signatures(&mut |signatures, tables| found = basehashes::named(signatures, tables, hashes));
+        found
     }
     /// Hands on the signatures and the tables that their numbers belong to.
     fn signatures(&self, look: &mut dyn FnMut(&PackedSignatures, &dyn Tables)) -> Option<()> {
@@ -533,6 +568,25 @@ impl RecipeCache {
         move_files(growing, 0..growing.files.len(), &mut into)?;
         into.finish(path, self.joined_base(), onto, gone).map(|mapped| (mapped, before))
     }
+}
+
+/// Keeps base hashes that were made in this run for the next one.
+///
+/// # Errors
+/// Whatever the file system says; they are made again then.
+pub fn keep_base_hashes<'r>(recipes: impl Iterator<Item = &'r Recipe>) -> io::Result<()> {
+    let mut rows: FxHashMap<PathBuf, Vec<basehashes::Row>> = FxHashMap::default();
+    let mut of: FxHashMap<PathBuf, Place> = FxHashMap::default();
+    for (place, hashes) in recipes.filter_map(Recipe::made_hashes) {
+        let found = place.mapped(|mapped, file| (mapped.path.clone(), file as u32));
+        let Some((path, file)) = found else { continue };
+        rows.entry(path.clone()).or_default().push(basehashes::Row { file, variant: place.variant as u32, hashes: hashes.to_vec() });
+        of.entry(path).or_insert_with(|| place.clone());
+    }
+    for (path, rows) in rows {
+        of[&path].mapped(|mapped, _| mapped.hashes().add(&path, mapped.stored.sum(), rows)).unwrap_or(Ok(()))?;
+    }
+    Ok(())
 }
 
 fn serialized(archive: &Archive) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {

@@ -265,8 +265,3 @@ impl Known {
         !different || self.misses % 16 == 0
     }
 }
-
-#[cfg(test)]
-pub(crate) fn forget_all() {
-    MEMORY.set(Memory::default());
-}

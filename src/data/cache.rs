@@ -68,9 +68,17 @@ impl Reads {
     /// It was asked which of these are active: overrides, or several joined by colons.
     pub fn add_overrides<'a>(&mut self, asked: impl Iterator<Item = &'a str>) {
         self.0[OVERRIDES / 64] |= 1 << (OVERRIDES % 64);
-        for word in asked.flat_map(|overrides| overrides.split(':')) {
+        let mut add = |word: &str| {
             let bit = override_bit(word);
             self.1[bit / 64] |= 1 << (bit % 64);
+        };
+        for overrides in asked {
+            // Few are several.
+            if memchr::memchr(b':', overrides.as_bytes()).is_none() {
+                add(overrides);
+            } else {
+                overrides.split(':').for_each(&mut add);
+            }
         }
     }
     #[inline]
@@ -141,6 +149,9 @@ impl Hasher for Identity {
     }
 }
 type Entries = HashMap<u64, Cached, BuildHasherDefault<Identity>>;
+
+/// Room for entries that a store begins with: most that are written to come to more than half of it.
+const ROOM: usize = 448;
 
 /// Entries of its own below which a store does not share them with its copies: making the common table
 /// costs more than expanding a few values again.
@@ -290,6 +301,9 @@ impl Cache {
         if self.settling && reads.of_overrides() {
             Arc::make_mut(&mut self.settled).insert(hash, entry);
         } else {
+            if self.own.capacity() == 0 {
+                self.own.reserve(ROOM);
+            }
             self.own.insert(hash, entry);
         }
     }

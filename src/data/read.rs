@@ -29,6 +29,8 @@ struct Outcome {
     /// `:remove` texts that took something away.
     removes: Vec<Str>,
     full: Option<Arc<Expansion>>,
+    /// The variable's record, as it is now.
+    var: Option<Arc<Var>>,
 }
 
 /// A value with operations applied, before expansion.
@@ -42,6 +44,8 @@ pub(crate) struct Raw {
     origin: Option<Str>,
     /// Operations of the plain name were applied to the variant's value.
     mixed: bool,
+    /// The variable's record.
+    var: Option<Arc<Var>>,
 }
 
 /// Python's None is no value.
@@ -163,6 +167,7 @@ impl<'a> Ctx<'a> {
             raw.mixed = raw.origin.is_some();
             raw.value = apply_operations(raw.value, &var, &overrides)?;
         }
+        raw.var = Some(var);
         Ok(raw)
     }
 
@@ -182,7 +187,7 @@ impl<'a> Ctx<'a> {
     /// where it can matter.
     fn variant_content(&self, variant: &Str) -> Result<Raw> {
         let hash = hash_name(variant);
-        let on_behalf = |value, carried| Raw { value, carried, origin: Some(variant.clone()), mixed: false };
+        let on_behalf = |value, carried| Raw { value, carried, origin: Some(variant.clone()), ..Raw::default() };
         let known = {
             let st = self.st.borrow();
             let cached = st.cached(hash, variant).filter(|cached| cached.full.is_some());
@@ -192,12 +197,8 @@ impl<'a> Ctx<'a> {
             return Ok(on_behalf(full.unexpanded.clone(), full.removes.iter().cloned().collect()));
         }
         let raw = self.raw_content(variant, hash, RAW)?;
-        let (removes, filtered) = {
-            let st = self.st.borrow();
-            let var = st.vars.get(hash, variant);
-            let removes = !raw.carried.is_empty() || var.is_some_and(|v| !v.operations(Keyword::Remove).is_empty());
-            (removes, st.filters.contains_key(base_name(variant)))
-        };
+        let removes = !raw.carried.is_empty() || raw.var.as_ref().is_some_and(|v| !v.operations(Keyword::Remove).is_empty());
+        let filtered = self.is_filtered(variant);
         if (removes && truthy(&raw.value)) || filtered {
             let outcome = self.full_content(variant, hash, RAW, false)?;
             return Ok(on_behalf(outcome.raw, outcome.removes));
@@ -208,6 +209,17 @@ impl<'a> Ctx<'a> {
         }
     }
 
+    fn is_filtered(&self, name: &str) -> bool {
+        let st = self.st.borrow();
+        !st.filters.is_empty() && st.filters.contains_key(base_name(name))
+    }
+
+    /// The record of a variable as it is now; `known` is that of the given generation.
+    fn record(&self, name: &str, hash: u64, known: Option<Arc<Var>>, generation: u64) -> Option<Arc<Var>> {
+        let st = self.st.borrow();
+        if st.cache.generation() == generation { known } else { st.vars.get(hash, name).cloned() }
+    }
+
     /// Reads a variable with its expansion, whether or not the caller asks for the expanded value
     /// (`read.expand`: that decides about filters, and whether an empty raw value is looked at
     /// for removes). The result is cached.
@@ -216,15 +228,14 @@ impl<'a> Ctx<'a> {
         let (outcome, (mut reads, origins)) = self.seen(|| self.make_content(name, hash, read, collect));
         let outcome = outcome?;
         if !read.noweakdefault {
-            let mut st = self.st.borrow_mut();
-            if read.parsing || st.filters.contains_key(base_name(name)) {
+            if read.parsing || self.is_filtered(name) {
                 // Another kind of read would have made another value.
                 reads = Reads::ALL;
-                st.reads.set(reads);
+                self.st.borrow().reads.set(reads);
             }
-            let known = st.vars.get(hash, name).map(|var| var.name.clone());
-            if let Some(known) = known {
-                st.cache.put(hash, known, outcome.value.clone(), outcome.full.clone(), (reads, origins));
+            if let Some(var) = &outcome.var {
+                let mut st = self.st.borrow_mut();
+                st.cache.put(hash, var.name.clone(), outcome.value.clone(), outcome.full.clone(), (reads, origins));
             }
         }
         Ok(outcome)
@@ -247,7 +258,8 @@ impl<'a> Ctx<'a> {
             let cached = if read.noweakdefault { None } else { st.cached(hash, name) };
             cached.map(|cached| (st.cache.generation(), cached.value.clone()))
         };
-        let Raw { value: raw, carried, origin, mixed } = self.raw_content(name, hash, read)?;
+        let Raw { value: raw, carried, origin, mixed, var } = self.raw_content(name, hash, read)?;
+        let generation = self.st.borrow().cache.generation();
         if mixed && let Some(origin) = &origin {
             self.full_content(origin, hash_name(origin), RAW, false)?;
         }
@@ -261,8 +273,7 @@ impl<'a> Ctx<'a> {
         let mut hits = Vec::new();
         if !read.parsing && truthy(if read.expand { &value } else { &raw }) {
             let mut removes = carried;
-            let var = self.st.borrow().vars.get(hash, name).cloned();
-            if let Some(var) = &var
+            if let Some(var) = &self.record(name, hash, var.clone(), generation)
                 && let Some(own) = &var.operations[Keyword::Remove as usize]
             {
                 let overrides = self.overrides()?;
@@ -316,7 +327,7 @@ impl<'a> Ctx<'a> {
             expansion.removes = hits.iter().cloned().collect();
             full = Some(Arc::new(expansion));
         }
-        Ok(Outcome { raw, value, removes: hits, full })
+        Ok(Outcome { raw, value, removes: hits, full, var: self.record(name, hash, var, generation) })
     }
 
     /// The active overrides, worked out if a variable they depend on was written.
@@ -405,8 +416,9 @@ impl<'a> Ctx<'a> {
     /// `VAR[flag]`, from the cache or expanded now.
     fn flag(&self, name: &str, flag: &str, read: Read) -> Result<Option<Value>> {
         hz_meter::count(hz_meter::Count::Lookup);
-        self.st.borrow().note_read(hash_name(name));
-        let Some(value) = self.flag_value(name, flag, read.noweakdefault) else { return Ok(None) };
+        let own = hash_name(name);
+        self.st.borrow().note_read(own);
+        let Some(value) = self.flag_value(name, own, flag, read.noweakdefault) else { return Ok(None) };
         let source = match value {
             Value::Str(source) if read.expand && text::has_expansion(&source) => source,
             other => return Ok(Some(other)),
@@ -423,27 +435,27 @@ impl<'a> Ctx<'a> {
         let (value, (mut reads, origins)) = self.seen(|| self.expand_text(&source, &cache_name, None));
         let value = Value::Str(value?);
         if !read.noweakdefault {
-            reads.add_name(hash_name(name));
+            reads.add_name(own);
             self.st.borrow_mut().cache.put(hash, cache_name.into(), Some(value.clone()), None, (reads, origins));
         }
         Ok(Some(value))
     }
 
     /// The flag as stored; None also for a stored None.
-    fn flag_value(&self, name: &str, flag: &str, noweakdefault: bool) -> Option<Value> {
+    fn flag_value(&self, name: &str, hash: u64, flag: &str, noweakdefault: bool) -> Option<Value> {
         let st = self.st.borrow();
-        let var = st.vars.get(hash_name(name), name)?;
+        let var = st.vars.get(hash, name)?;
+        if var.flags.is_empty() && !flag.starts_with([':', '_']) {
+            return None;
+        }
         if let Some(keyword) = Keyword::of(flag) {
             return var.operations[keyword as usize].as_deref().map(|list| operations_value(list));
         }
-        let value = match flag {
-            "_defaultval" => var.weak.as_ref(),
-            _ => var.flag(flag),
+        let own = if flag == "_defaultval" { var.weak.as_ref() } else { var.flag(flag) };
+        let value = match own {
+            None if !noweakdefault => var.weak_flag(flag),
+            own => own,
         };
-        let value = value.or_else(|| {
-            let weak = || var.flags.iter().find(|(n, _)| n.strip_prefix(WEAK_FLAG) == Some(flag));
-            if noweakdefault { None } else { weak().map(|(_, value)| value) }
-        });
         some(value).cloned()
     }
 
@@ -456,8 +468,9 @@ impl<'a> Ctx<'a> {
 
     fn read_with_refs(&self, name: &str, flag: &str, read: Read) -> Result<Arc<Expansion>> {
         if flag != "_content" {
-            self.st.borrow().note_read(hash_name(name));
-            let value = self.flag_value(name, flag, read.noweakdefault);
+            let own = hash_name(name);
+            self.st.borrow().note_read(own);
+            let value = self.flag_value(name, own, flag, read.noweakdefault);
             let Some(Value::Str(source)) = &value else {
                 return Ok(Arc::new(Refs::default().into_expansion(value.clone(), value)));
             };
@@ -473,7 +486,7 @@ impl<'a> Ctx<'a> {
             let expanded = Value::Str(expanded?);
             let full = Arc::new(refs.into_expansion(Some(expanded.clone()), value));
             if !read.noweakdefault {
-                reads.add_name(hash_name(name));
+                reads.add_name(own);
                 self.st.borrow_mut().cache.put(hash, cache_name, Some(expanded), Some(full.clone()), (reads, origins));
             }
             return Ok(full);
@@ -514,11 +527,20 @@ fn apply_operations(value: Option<Value>, var: &Var, overrides: &Overrides) -> R
 
 /// The active override variant that wins, as its whole name.
 fn pick_variant<'v>(variants: &'v [(Str, Str)], overrides: &Overrides) -> Option<&'v Str> {
-    let active = || variants.iter().filter(|(_, o)| overrides.all_active(o));
-    if active().all(|(_, o)| !o.contains(':')) {
-        // The last to come first in OVERRIDES; of two names for one override the later.
-        return active().max_by_key(|(_, o)| overrides.position.get(o)).map(|(name, _)| name);
+    // The last to come first in OVERRIDES; of two names for one override the later.
+    let mut last: Option<(usize, &Str)> = None;
+    let mut combined = false;
+    for (name, over) in variants {
+        match overrides.position.get(over) {
+            Some(at) if last.is_none_or(|(known, _)| *at >= known) => last = Some((*at, name)),
+            Some(_) => {}
+            None => combined |= overrides.all_active(over),
+        }
     }
+    if !combined {
+        return last.map(|(_, name)| name);
+    }
+    let active = || variants.iter().filter(|(_, o)| overrides.all_active(o));
     // Combinations lose the overrides they name, one by one in the order of OVERRIDES, until one
     // is left, which then counts as itself.
     let mut left: IndexMap<String, &Str> = IndexMap::new();
@@ -838,7 +860,7 @@ pub(crate) fn stored_flag<'v>(var: &'v Var, flag: &str) -> Option<&'v Value> {
     if var.flags.is_empty() {
         return None;
     }
-    var.flag(flag).or_else(|| var.flags.iter().find(|(name, _)| name.strip_prefix(WEAK_FLAG) == Some(flag)).map(|(_, value)| value))
+    var.flag(flag).or_else(|| var.weak_flag(flag))
 }
 
 impl DataStore {

@@ -3,6 +3,7 @@
 use crate::cache::{Cache, Cached, Reads};
 use crate::history::{History, Includes};
 use crate::pmap::{Named, PMap, hash_name};
+use crate::read::WEAK_FLAG;
 use crate::text::Keyword;
 use crate::{DataStore, Result, Runtime, Value};
 use hz_diagnostics::Str;
@@ -87,6 +88,11 @@ impl Var {
     }
     pub fn flag(&self, flag: &str) -> Option<&Value> {
         self.flags.iter().find(|(name, _)| &**name == flag).map(|(_, value)| value)
+    }
+    /// The weak default of a flag.
+    pub fn weak_flag(&self, flag: &str) -> Option<&Value> {
+        let length = WEAK_FLAG.len() + flag.len();
+        self.flags.iter().find(|(name, _)| name.len() == length && name.strip_prefix(WEAK_FLAG) == Some(flag)).map(|(_, value)| value)
     }
     pub fn clear(&mut self) {
         self.content = None;
@@ -256,10 +262,13 @@ impl State {
 
     /// The expansion going on depends on which overrides are active, of those that a variable names.
     pub fn note_overrides(&self, var: &Var) {
-        let variants = var.variants.iter().flat_map(|variants| variants.iter()).map(|(_, overrides)| &**overrides);
-        let operations = var.operations.iter().flatten().flat_map(|list| list.iter());
-        let conditions = operations.filter_map(|operation| operation.condition.as_deref());
-        self.note(|reads| reads.add_overrides(variants.chain(conditions)));
+        let variants = var.variants.as_deref().map_or(&[][..], Vec::as_slice).iter().map(|(_, overrides)| &**overrides);
+        self.note(|reads| {
+            reads.add_overrides(variants);
+            for list in var.operations.iter().flatten() {
+                reads.add_overrides(list.iter().filter_map(|operation| operation.condition.as_deref()));
+            }
+        });
     }
 
     /// The expansion going on depends on functions of the metadata.

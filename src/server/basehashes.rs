@@ -2,13 +2,18 @@
 //! generator makes them itself.
 
 use crate::bridge::{call, module, python, text};
+use crate::farm::{Farm, Message};
 use crate::parsing::python_error;
+use hz_cache::Recipe;
 use hz_data::DataStore;
 use hz_diagnostics::Str;
+use hz_events::{level, log};
+use hz_graph::TaskGraph;
 use hz_parse::{Error, Finalise, Result, Signatures};
 use hz_siggen::packed::with_interner;
 use hz_siggen::{LibrarySignatures, PackedSignatures, RecipeSignatures, Rules, VarVal, packed_signatures};
 use indexmap::IndexMap;
+use rustc_hash::FxHashSet;
 use rustpython_vm::builtins::PyDict;
 use rustpython_vm::{PyObject, PyObjectRef, PyResult, VirtualMachine};
 use std::sync::Arc;
@@ -116,6 +121,66 @@ impl BaseHashes {
         })
         .map_err(python_error)
     }
+}
+
+/// So many recipes without base hashes are worth processes of their own, and a file for those of the next run.
+const MANY: usize = 32;
+/// Recipes that a process takes at once.
+const AT_ONCE: usize = 8;
+
+/// Makes the base hashes of a graph's recipes that nobody has made yet, with all processors.
+pub fn make_ahead(graph: &TaskGraph) {
+    let mut seen = FxHashSet::default();
+    let tasks = graph.tasks.iter().filter(|task| seen.insert((task.mc, task.recipe)));
+    let recipes = tasks.map(|task| &*graph.plan.sets[task.mc as usize].recipe(task.recipe).info);
+    let lacking: Vec<&Recipe> = recipes.filter(|recipe| recipe.lacks_base_hashes()).collect();
+    if lacking.len() < MANY {
+        return;
+    }
+    let _timed = hz_meter::timed(hz_meter::Kind::Dependencies);
+    if let Err(error) = spread(&lacking) {
+        // Each is made when it is asked for.
+        log(level::DEBUG, "SigGen", format!("base hashes are made by one process: {error}"));
+    }
+    if let Err(error) = hz_cache::keep_base_hashes(lacking.into_iter()) {
+        log(level::DEBUG, "SigGen", format!("base hashes are not kept: {error}"));
+    }
+}
+
+fn spread(recipes: &[&Recipe]) -> std::io::Result<()> {
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
+    if workers == 1 {
+        recipes.iter().for_each(|recipe| recipe.take_base_hashes(&recipe.make_base_hashes()));
+        return Ok(());
+    }
+    let chunks: Vec<&[&Recipe]> = recipes.chunks(AT_ONCE).collect();
+    let fork = || match hz_python::fork()? {
+        hz_python::ForkResult::Child => Ok(0),
+        hz_python::ForkResult::Parent(pid) => Ok(pid),
+    };
+    // Length of each recipe's hashes, then the hashes.
+    let make = |_: &mut (), n: usize| {
+        let mut bytes = Vec::new();
+        for hashes in chunks[n].iter().map(|recipe| recipe.make_base_hashes()) {
+            bytes.extend((hashes.len() as u64).to_le_bytes());
+            bytes.extend(hashes);
+        }
+        bytes
+    };
+    let mut farm = Farm::start(workers, chunks.len(), fork, |_, _| (), make, |()| Vec::new())?;
+    while let Some(messages) = farm.wait(250) {
+        for message in messages {
+            let Message::Done { job, bytes, .. } = message else { continue };
+            let mut rest = &bytes[..];
+            for recipe in chunks[job] {
+                let Some((length, behind)) = rest.split_first_chunk::<8>() else { break };
+                let Some((hashes, behind)) = behind.split_at_checked(u64::from_le_bytes(*length) as usize) else { break };
+                recipe.take_base_hashes(hashes);
+                rest = behind;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Finalise for BaseHashes {

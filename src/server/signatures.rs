@@ -4,7 +4,7 @@
 use crate::bridge::{call, module, number, text, texts};
 use crate::hashing::Hashing;
 use crate::session::Uncollected;
-use hz_cache::RecipeInfo;
+use hz_cache::Recipe;
 use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_exec::stamps::Watched;
@@ -190,7 +190,7 @@ impl Facts<'_> {
         self.table(table)?.set_item(key, value, self.vm)
     }
 
-    fn add(&self, r: &RecipeInfo) -> PyResult<()> {
+    fn add(&self, r: &Recipe) -> PyResult<()> {
         let vm = self.vm;
         let own = text(vm, &r.mcfn);
         let key = &*own;
@@ -254,6 +254,7 @@ impl Facts<'_> {
 impl Signatures for PythonSignatures {
     fn setup(&mut self, graph: &TaskGraph) -> Result<()> {
         self.uncollected = Uncollected::begin().ok();
+        crate::basehashes::make_ahead(graph);
         let found = python(|vm| {
             let caches = vm.ctx.new_dict();
             let shared = RefCell::default();
