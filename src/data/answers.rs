@@ -265,3 +265,113 @@ impl Known {
         !different || self.misses % 16 == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PythonError, Runtime, RuntimeError, SetInfo};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// Expressions are names joined by `+`, which give their values joined. `A[f]` is a flag; `!A` writes to A; `?A` asks
+    /// whether A is there, past the doors that are listened at; `def A` depends on functions as well. Counts evaluations.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Runtime for Counting {
+        fn eval_inline(&self, store: &DataStore, expr: &str, _: Option<&str>) -> std::result::Result<Value, RuntimeError> {
+            self.0.fetch_add(1, Relaxed);
+            let failed = |error: DataError| RuntimeError::Python(Box::new(PythonError { message: error.to_string(), ..PythonError::default() }));
+            let mut text = String::new();
+            for part in expr.trim_start_matches("def ").split('+') {
+                let value = if let Some(name) = part.strip_prefix('!') {
+                    store.set_var(name, "written", &SetInfo::default()).map_err(failed)?;
+                    None
+                } else if let Some(name) = part.strip_prefix('?') {
+                    Some(Value::Str(store.unexpanded(name).flatten().is_some().to_string().into()))
+                } else if let Some((name, flag)) = part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+                    store.get_flag(name, flag, Read::default()).map_err(failed)?
+                } else {
+                    store.get_var(part, Read::default()).map_err(failed)?
+                };
+                text.push_str(&value.map_or_else(|| "-".into(), |value| value.to_text()));
+            }
+            Ok(text.into())
+        }
+        fn eval_seen(&self, store: &DataStore, expr: &str, var: Option<&str>) -> std::result::Result<(Value, Depends), RuntimeError> {
+            let depends = if expr.starts_with("def ") { Depends::Definitions } else { Depends::Store };
+            self.eval_inline(store, expr, var).map(|value| (value, depends))
+        }
+    }
+
+    fn set(d: &DataStore, name: &str, value: &str) {
+        d.set_var(name, value, &SetInfo::default()).unwrap();
+    }
+
+    /// What the variable X with the expression has in a new store with these others, and how many evaluations that took.
+    fn in_new_store(runtime: &Arc<Counting>, expr: &str, values: &[(&str, &str)]) -> (std::result::Result<String, String>, usize) {
+        let d = DataStore::new(runtime.clone());
+        set(&d, "X", &format!("${{@{expr}}}"));
+        for (name, value) in values {
+            match name.split_once(' ') {
+                Some((name, flag)) => d.set_flag(name, flag, *value, &SetInfo::default()).unwrap(),
+                None => set(&d, name, value),
+            }
+        }
+        let before = runtime.0.load(Relaxed);
+        let found = d.get("X").map(|value| value.unwrap().to_string()).map_err(|error| error.to_string());
+        (found, runtime.0.load(Relaxed) - before)
+    }
+
+    #[test]
+    fn the_same_answers_give_the_same_value() {
+        let runtime = Arc::new(Counting::default());
+        let run = |expr: &str, values: &[(&str, &str)]| {
+            let (found, count) = in_new_store(&runtime, expr, values);
+            (found.unwrap(), count)
+        };
+        let one = [("A", "1"), ("B", "${A}2"), ("C f", "3")];
+        let given = |text: &str, count| (text.to_string(), count);
+        assert_eq!(run("A+B+C[f]", &one), given("1123", 1));
+        assert_eq!(run("A+B+C[f]", &one), given("1123", 1), "met again: remembered from here on");
+        assert_eq!(run("A+B+C[f]", &one), given("1123", 0));
+        assert_eq!(run("A+B+C[f]", &[("A", "1"), ("B", "x"), ("C f", "3")]), given("1x3", 1));
+        assert_eq!(run("A+B+C[f]", &[("A", "1"), ("B", "12"), ("C f", "3"), ("Z", "")]), given("1123", 0), "whatever makes the answers");
+        assert_eq!(run("A+B+C[f]", &[("A", "1"), ("B", "x"), ("C f", "4")]), given("1x4", 1));
+        assert_eq!(run("A+B+C[f]", &[("A", "1"), ("B", "x"), ("C f", "3")]), given("1x3", 0));
+        assert_eq!(run("A+B+C[f]", &[]), given("---", 1));
+        // An expression within.
+        let within = [("A", "${@B}"), ("B", "b")];
+        (0..2).for_each(|_| assert_eq!(run("A+B", &within), given("bb", 2)));
+        assert_eq!(run("A+B", &within), given("bb", 0));
+        assert_eq!(run("A+B", &[("A", "${@B}"), ("B", "c")]), given("cc", 2));
+    }
+
+    #[test]
+    fn what_asks_otherwise_is_evaluated_each_time() {
+        let runtime = Arc::new(Counting::default());
+        for expr in ["?A", "A+!B", "!B"] {
+            (0..4).for_each(|_| assert_eq!(in_new_store(&runtime, expr, &[("A", "1")]).1, 1, "{expr}"));
+        }
+        let wrong = |_| in_new_store(&runtime, "A+B", &[("A", "1"), ("B", "${B}")]);
+        let errors: Vec<_> = (0..4).map(wrong).collect();
+        assert!(errors.iter().all(|(found, count)| found.is_err() && *count == 1 && *found == errors[0].0), "{errors:?}");
+        (0..2).for_each(|_| drop(in_new_store(&runtime, "A+B", &[("A", "1"), ("B", "2")])));
+        // The first answer is that of an earlier time, the second an error.
+        assert_eq!(wrong(0), errors[0]);
+        assert!(!HAS_FAILED.get());
+        let function = || in_new_store(&runtime, "def A", &[("A", "1")]).1;
+        assert_eq!([function(), function(), function()], [1, 1, 0]);
+        crate::note_definition();
+        assert_eq!([function(), function()], [1, 0]);
+    }
+
+    #[test]
+    fn what_is_different_everywhere_is_not_remembered() {
+        let runtime = Arc::new(Counting::default());
+        for n in 0..100 {
+            assert_eq!(in_new_store(&runtime, "A", &[("A", &n.to_string())]), (Ok(n.to_string()), 1));
+        }
+        let kept = MEMORY.with_borrow(|memory| memory.known.values().map(|known| known.answered.len()).max());
+        assert!(kept <= Some(1), "{kept:?}");
+    }
+}

@@ -5,6 +5,7 @@
 
 use hz_exec::shared::Shared;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
@@ -34,7 +35,21 @@ pub struct Outlet {
     file: File,
     /// What was not sent yet, and events that can wait for what is sent next; all clones share it, so that nothing
     /// overtakes it.
-    waiting: Arc<Mutex<Vec<u8>>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: VecDeque<u8>,
+    /// How many there were when the pipe took no more.
+    refused: usize,
+}
+
+impl Waiting {
+    fn add(&mut self, kind: u8, job: usize, bytes: &[u8]) {
+        self.bytes.extend(&head(kind, job, bytes.len()));
+        self.bytes.extend(bytes);
+    }
 }
 
 /// Bytes of events that may wait.
@@ -62,17 +77,15 @@ impl Outlet {
     }
     fn frame(&mut self, kind: u8, job: usize, bytes: &[u8]) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(|e| e.into_inner());
-        waiting.extend(head(kind, job, bytes.len()));
-        waiting.extend(bytes);
+        waiting.add(kind, job, bytes);
         send(&self.file, &mut waiting, MOST_KEPT)
     }
     /// Sends an event, or, unless it is `urgent`, keeps it for a moment: a recipe tells of every place where it looked
     /// for a file.
     pub fn event(&mut self, json: &[u8], urgent: bool) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(|e| e.into_inner());
-        waiting.extend(head(EVENT, 0, json.len()));
-        waiting.extend(json);
-        if !urgent && waiting.len() < MOST_WAITING {
+        waiting.add(EVENT, 0, json);
+        if !urgent && waiting.bytes.len() - waiting.refused < MOST_WAITING {
             return Ok(());
         }
         send(&self.file, &mut waiting, MOST_KEPT)
@@ -87,19 +100,21 @@ impl Outlet {
 }
 
 /// Sends what the pipe takes now, and waits until it has taken all but `most` bytes.
-fn send(mut pipe: &File, waiting: &mut Vec<u8>, most: usize) -> io::Result<()> {
-    let mut sent = 0;
-    while sent < waiting.len() {
-        match pipe.write(&waiting[sent..]) {
-            Ok(length) => sent += length,
+fn send(mut pipe: &File, waiting: &mut Waiting, most: usize) -> io::Result<()> {
+    let bytes = &mut waiting.bytes;
+    while !bytes.is_empty() {
+        match pipe.write(bytes.as_slices().0) {
+            Ok(length) => drop(bytes.drain(..length)),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Err(e),
-            Err(_) if waiting.len() - sent <= most => break,
+            Err(_) if bytes.len() <= most => break,
             Err(_) => _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE),
         }
     }
-    waiting.drain(..sent);
-    waiting.shrink_to(MOST_WAITING);
+    if bytes.is_empty() {
+        bytes.shrink_to(MOST_WAITING);
+    }
+    waiting.refused = bytes.len();
     Ok(())
 }
 
