@@ -25,6 +25,9 @@ pub fn module_def(ctx: &Context) -> &'static PyModuleDef {
 
 /// The class the objects of native stores get: `bb.data_smart.DataSmart`.
 static CLASS: OnceLock<PyTypeRef> = OnceLock::new();
+/// The methods by which a store is gone through, and what they were when the class was made.
+const NAMING_METHODS: [&str; 3] = ["__iter__", "keys", "_names"];
+static NAMING: OnceLock<Vec<PyObjectRef>> = OnceLock::new();
 /// Store -> its Python object, while there is one.
 static OBJECTS: Mutex<Option<FxHashMap<usize, PyRef<PyWeak>>>> = Mutex::new(None);
 
@@ -66,6 +69,21 @@ pub(crate) fn inherits_class(class: &str, store: &DataStore) -> bool {
 pub(crate) fn of_own_class(object: &PyObject) -> Option<&DataStore> {
     let store = object.downcast_ref::<PyStore>()?;
     CLASS.get().filter(|class| object.class().is(*class)).map(|_| store.payload().store())
+}
+
+/// Does going through a store, or its `keys()`, give the store's names, as the class had it at first? Metadata may put
+/// methods of its own there.
+pub(crate) fn names_are_its_own(store: &DataStore, vm: &VirtualMachine) -> PyResult<bool> {
+    let object = wrap(store, vm)?;
+    let Some(methods) = NAMING.get().filter(|_| CLASS.get().is_some_and(|class| object.class().is(class))) else { return Ok(false) };
+    for (name, method) in NAMING_METHODS.iter().zip(methods) {
+        let name = vm.ctx.intern_str(*name);
+        let own = object.dict().is_some_and(|own| own.contains_key(name.as_object(), vm));
+        if own || !object.class().get_attr(name).is_some_and(|found| found.is(method)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn remember(object: &PyObjectRef, store: &DataStore, vm: &VirtualMachine) -> PyResult<()> {
@@ -325,7 +343,11 @@ pub mod _hz_data {
 
     /// The class that stores made outside Python get.
     #[pyfunction]
-    fn set_class(class: PyTypeRef) {
+    fn set_class(class: PyTypeRef, vm: &VirtualMachine) {
+        let methods: Option<Vec<_>> = NAMING_METHODS.iter().map(|name| class.get_attr(vm.ctx.intern_str(*name))).collect();
+        if let Some(methods) = methods {
+            let _ = NAMING.set(methods);
+        }
         let _ = CLASS.set(class);
     }
 

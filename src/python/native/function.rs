@@ -1,10 +1,12 @@
 //! Which functions of Python can be run natively, and what they were compiled to.
 //!
 //! A function is known by the object it is; what it says is read from the text it was defined from: that of a
-//! metadata file, as the parser handed it over, or the file of a layer's library, if that has not been
-//! written since the program started. Functions of the standard library and of `bb` stay with the VM.
+//! metadata file, as the parser handed it over, the file of a layer's library, if that has not been
+//! written since the program started, or our own text of a module of `bb`. Functions of the standard library
+//! stay with the VM.
 
 use super::compile::{Body, Compiler, Lines};
+use super::known::{self, Known};
 use super::value::Val;
 use hz_diagnostics::Str;
 use ruff_python_ast::{ModModule, Stmt, StmtFunctionDef};
@@ -31,6 +33,10 @@ pub struct Func {
     pub params: usize,
     /// then come those that are given by name only.
     pub named_only: usize,
+    /// then one for what else is given by position,
+    pub rest: bool,
+    /// and one for what else is given by name.
+    pub rest_named: bool,
     /// Of the places of a frame.
     pub names: Vec<Str>,
     pub body: Body,
@@ -60,6 +66,13 @@ struct Library {
     parsed: Parsed<ModModule>,
 }
 
+/// How a function of Python is done natively: in another way altogether, or as it stands; or why it is not.
+#[derive(Clone)]
+pub struct Form {
+    pub known: Option<Known>,
+    pub native: Result<Rc<Native>, &'static str>,
+}
+
 #[derive(Default)]
 struct Functions {
     /// By the address of the code, which is kept from being another's.
@@ -67,7 +80,7 @@ struct Functions {
     /// Without defaults, by the address of the code.
     codes: FxHashMap<usize, (PyObjectRef, Result<Rc<Func>, &'static str>)>,
     /// By the address of the function.
-    known: FxHashMap<usize, (PyObjectRef, Result<Rc<Native>, &'static str>)>,
+    known: FxHashMap<usize, (PyObjectRef, Form)>,
     libraries: FxHashMap<String, Option<Rc<Library>>>,
 }
 
@@ -104,15 +117,20 @@ pub fn forget(function: &PyObject) {
     drop(gone);
 }
 
-/// The native form of a function object, or why it has none.
-pub fn native(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Rc<Native>, &'static str> {
+/// The native form of a function object.
+pub fn form(function: &PyObjectRef, vm: &VirtualMachine) -> Form {
     let at = address(function);
-    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.known.get(&at).map(|(_, native)| native.clone())) {
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.known.get(&at).map(|(_, form)| form.clone())) {
         return known;
     }
-    let made = make(function, vm).map(Rc::new);
+    let made = Form { known: known::known(function, vm), native: make(function, vm).map(Rc::new) };
     FUNCTIONS.with_borrow_mut(|functions| functions.known.insert(at, (function.clone(), made.clone())));
     made
+}
+
+/// What a function object is compiled to, or why it is not.
+pub fn native(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Rc<Native>, &'static str> {
+    form(function, vm).native
 }
 
 fn make(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Native, &'static str> {
@@ -171,15 +189,42 @@ fn compiled(code: &PyObjectRef, globals: PyDictRef, vm: &VirtualMachine) -> Resu
     let text = |name| attribute(name).and_then(|value| value.str(vm).map(|text| text.to_string_lossy().into_owned()).map_err(|_| "text"));
     let (file, name) = (text("co_filename")?, text("co_name")?);
     let first: u32 = attribute("co_firstlineno")?.try_into_value(vm).map_err(|_| "line")?;
-    let library = library(&file).ok_or("no library")?;
+    let library = own_module(&file).or_else(|| library(&file)).ok_or("no library")?;
     let lines = Lines::new(&library.text, 0);
-    let def = library.parsed.syntax().body.iter().find_map(|stmt| match stmt {
-        Stmt::FunctionDef(def) if def.name.as_str() == name && begins(def, &lines, first) => Some(def),
-        _ => None,
-    });
-    let mut func = Compiler::new(vm, &lines, file.into(), globals).function(def.ok_or("not found")?, false)?;
+    let (class, def) = definition(&library.parsed.syntax().body, "", &name, &lines, first).ok_or("not found")?;
+    let mut func = Compiler::new(vm, &lines, file.into(), globals).within(class).function(def, false)?;
     func.library = true;
     Ok(func)
+}
+
+/// The function that is defined in that line, also in a class, and the names of the classes it is in.
+fn definition<'a>(body: &'a [Stmt], class: &str, name: &str, lines: &Lines, first: u32) -> Option<(String, &'a StmtFunctionDef)> {
+    body.iter().find_map(|stmt| match stmt {
+        Stmt::FunctionDef(def) if def.name.as_str() == name && begins(def, lines, first) => Some((class.to_string(), def)),
+        Stmt::ClassDef(inner) => definition(&inner.body, &format!("{class}{}.", inner.name), name, lines, first),
+        _ => None,
+    })
+}
+
+/// Modules of `bb` whose functions metadata calls often while recipes are parsed, by the name that their code gives as its
+/// file.
+const OWN: [(&str, &str); 4] = [
+    ("bb", include_str!("../../../pylib/bb/__init__.py")),
+    ("bb.build", include_str!("../../../pylib/bb/build.py")),
+    ("bb.event", include_str!("../../../pylib/bb/event.py")),
+    ("bb.utils", include_str!("../../../pylib/bb/utils.py")),
+];
+
+/// One of our own modules. From a directory (`HITZELEITER_PYLIB`) their code has paths.
+fn own_module(file: &str) -> Option<Rc<Library>> {
+    let (name, text) = OWN.iter().find(|(name, _)| *name == file)?;
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.libraries.get(*name).cloned()) {
+        return known;
+    }
+    let read = || Some(Rc::new(Library { text: text.to_string(), parsed: ruff_python_parser::parse_module(text).ok()? }));
+    let found = read();
+    FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(name.to_string(), found.clone()));
+    found
 }
 
 fn begins(def: &StmtFunctionDef, lines: &Lines, line: u32) -> bool {
@@ -216,6 +261,6 @@ impl Native {
 
     /// Can it be called with so many values, and none by name?
     pub fn takes(&self, values: usize) -> bool {
-        (self.required()..=self.func.params).contains(&values) && self.named.iter().all(Option::is_some)
+        values >= self.required() && (values <= self.func.params || self.func.rest) && self.named.iter().all(Option::is_some)
     }
 }
