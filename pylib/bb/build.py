@@ -924,25 +924,9 @@ def preceedtask(task, with_recrdeptasks, d):
 
 def tasksbetween(task_start, task_end, d):
     """The tasks on the ways from `task_start` to `task_end`, which depends on it."""
-    deps = _hz_data.task_deps(d)
-    followers = {name: [] for name in deps}
-    for other, needed in deps.items():
-        for name in needed or ():
-            if name != other and name in followers and other not in followers[name]:
-                followers[name].append(other)
-    between = []
-
-    def follow(task, way):
-        if task in way:
-            bb.fatal("Circular task dependencies as %s depends on itself via the chain %s" % (task, " -> ".join(way)))
-        way = way + [task]
-        if task == task_end:
-            between.extend(name for name in way if name not in between)
-            return
-        for other in followers.get(task, ()):
-            follow(other, way)
-
-    follow(task_start, [])
+    between, circle = _hz_data.tasks_between(d, task_start, task_end)
+    if circle:
+        bb.fatal("Circular task dependencies as %s depends on itself via the chain %s" % (circle[0], " -> ".join(circle[1])))
     return between
 
 

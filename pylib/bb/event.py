@@ -251,7 +251,7 @@ def fire_ui(event):
     else:
         name = _class_name(event)
         if _hz_events.wanted(name):
-            _hz_events.emit_ui(name, vars(event), getattr(event, "pid", 0) or os.getpid())
+            _hz_events.emit_ui(name, event.__dict__, getattr(event, "pid", 0) or os.getpid())
 
 
 def fire_ui_handlers(event, d):

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Where the fetcher runs. The defaults are for a process without Python.
 pub trait Host {
     /// The methods in order of asking; `bb.fetch2.methods` where Python is.
-    fn methods(&self) -> Vec<Arc<dyn Method>> {
+    fn methods(&self) -> Arc<[Arc<dyn Method>]> {
         crate::methods::builtin()
     }
     fn log(&self, level: u32, domain: &str, message: &str) {

@@ -14,9 +14,14 @@ use std::path::Path;
 /// # Errors
 /// FILESPATH does not expand.
 pub fn search_paths(path: &str, cx: &Cx<'_>) -> Result<Vec<String>> {
+    Ok(searched(path, cx)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The same, and whether there was a file.
+fn searched(path: &str, cx: &Cx<'_>) -> Result<Vec<(String, bool)>> {
     if path.starts_with('/') {
         cx.debug2(format!("Using absolute {path}"));
-        return Ok(vec![path.to_owned()]);
+        return Ok(vec![(path.to_owned(), files::exists(path))]);
     }
     let Some(filespath) = cx.var("FILESPATH")?.filter(|f| !f.is_empty()) else { return Ok(Vec::new()) };
     cx.debug2(format!("Searching for {path} in paths:\n    {}", filespath.replace(':', "\n    ")));
@@ -24,10 +29,12 @@ pub fn search_paths(path: &str, cx: &Cx<'_>) -> Result<Vec<String>> {
     let mut found = String::new();
     for dir in filespath.split(':') {
         let candidate = join(dir, path);
-        let there = Path::new(&candidate).exists();
-        tried.push(candidate);
+        let there = files::exists(&candidate);
         if there {
-            found = absolute(tried.last().map_or("", String::as_str));
+            found = absolute(&candidate);
+        }
+        tried.push((candidate, there));
+        if there {
             break;
         }
     }
@@ -63,19 +70,18 @@ pub fn checksum_file_list(cx: &Cx<'_>) -> Result<String> {
     }
     for (_, ud) in entries {
         let Some(ud) = ud else { continue };
-        let paths = search_paths(&ud.path, cx)?;
+        let paths = searched(&ud.path, cx)?;
         let mut found = false;
-        for path in &paths {
-            let there = files::exists(path);
+        for (path, there) in &paths {
             found |= there;
-            list.push(format!("{path}:{}", if there { "True" } else { "False" }));
+            list.push(format!("{path}:{}", if *there { "True" } else { "False" }));
         }
         if !found {
             return Err(FetchError::Fatal(format!(
                 "Unable to get checksum for {} SRC_URI entry {}: file could not be found\nThe following paths were searched:\n{}",
                 cx.var("PN")?.unwrap_or_else(|| "None".into()),
-                basename(paths.last().map_or(ud.path.as_str(), String::as_str)),
-                paths.join("\n")
+                basename(paths.last().map_or(ud.path.as_str(), |(path, _)| path)),
+                paths.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>().join("\n")
             )));
         }
     }

@@ -124,9 +124,9 @@ impl UrlData {
             ));
         }
         let mut chosen = None;
-        for method in cx.host.methods() {
+        for method in cx.host.methods().iter() {
             if method.supports(self, cx)? {
-                chosen = Some(method);
+                chosen = Some(method.clone());
                 break;
             }
         }

@@ -18,6 +18,7 @@ mod snapshot;
 pub mod store;
 pub mod utils;
 pub mod vm;
+mod ways;
 
 pub use native::{Val, is_true};
 pub use quiet::is_quiet;

@@ -131,7 +131,7 @@ fn fire(vm: &VirtualMachine, store: &DataStore, event: ClassEvent<'_>) -> PyResu
             for (name, handler) in handlers {
                 handle(vm, &events, &name, &handler, &event, &d)?;
             }
-            return events.get_attr("fire_to_others", vm)?.call((event, d), vm).map(drop);
+            return native::call(vm, &events.get_attr("fire_to_others", vm)?, vec![event, d]);
         }
         let fire = events.get_attr("fire", vm)?;
         fire.call((event, d), vm)?;
@@ -161,9 +161,10 @@ fn handlers(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class:
     let wanting = masks.downcast_ref::<PyDict>().map(|masks| masks.get_item_opt(&*format!("bb.event.{class}"), vm)).transpose()?.flatten();
     let mut found = Vec::new();
     let Some(ours) = registered_with(store) else { return Ok(Some(found)) };
+    let any = any.downcast_ref::<PyDict>().is_none_or(|any| any.__len__() > 0).then_some(any);
     for (name, handler) in all.downcast_ref::<PyDict>().map(|all| all.items_vec()).unwrap_or_default() {
         let within = |names: &PyObjectRef| names.downcast_ref::<PyDict>().is_some_and(|names| names.contains_key(&*name, vm));
-        if !wanting.as_ref().is_some_and(within) && !within(&any) {
+        if !wanting.as_ref().is_some_and(within) && !any.as_ref().is_some_and(within) {
             continue;
         }
         let registered = name.downcast_ref::<PyStr>().is_some_and(|name| ours.contains(&crate::convert::text_of(name)));

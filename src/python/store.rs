@@ -25,6 +25,9 @@ pub fn module_def(ctx: &Context) -> &'static PyModuleDef {
 
 /// The class the objects of native stores get: `bb.data_smart.DataSmart`.
 static CLASS: OnceLock<PyTypeRef> = OnceLock::new();
+/// The methods by which a store is gone through, and what they were when the class was made.
+const NAMING_METHODS: [&str; 3] = ["__iter__", "keys", "_names"];
+static NAMING: OnceLock<Vec<PyObjectRef>> = OnceLock::new();
 /// Store -> its Python object, while there is one.
 static OBJECTS: Mutex<Option<FxHashMap<usize, PyRef<PyWeak>>>> = Mutex::new(None);
 
@@ -66,6 +69,21 @@ pub(crate) fn inherits_class(class: &str, store: &DataStore) -> bool {
 pub(crate) fn of_own_class(object: &PyObject) -> Option<&DataStore> {
     let store = object.downcast_ref::<PyStore>()?;
     CLASS.get().filter(|class| object.class().is(*class)).map(|_| store.payload().store())
+}
+
+/// Does going through a store, or its `keys()`, give the store's names, as the class had it at first? Metadata may put
+/// methods of its own there.
+pub(crate) fn names_are_its_own(store: &DataStore, vm: &VirtualMachine) -> PyResult<bool> {
+    let object = wrap(store, vm)?;
+    let Some(methods) = NAMING.get().filter(|_| CLASS.get().is_some_and(|class| object.class().is(class))) else { return Ok(false) };
+    for (name, method) in NAMING_METHODS.iter().zip(methods) {
+        let name = vm.ctx.intern_str(*name);
+        let own = object.dict().is_some_and(|own| own.contains_key(name.as_object(), vm));
+        if own || !object.class().get_attr(name).is_some_and(|found| found.is(method)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn remember(object: &PyObjectRef, store: &DataStore, vm: &VirtualMachine) -> PyResult<()> {
@@ -325,7 +343,11 @@ pub mod _hz_data {
 
     /// The class that stores made outside Python get.
     #[pyfunction]
-    fn set_class(class: PyTypeRef) {
+    fn set_class(class: PyTypeRef, vm: &VirtualMachine) {
+        let methods: Option<Vec<_>> = NAMING_METHODS.iter().map(|name| class.get_attr(vm.ctx.intern_str(*name))).collect();
+        if let Some(methods) = methods {
+            let _ = NAMING.set(methods);
+        }
         let _ = CLASS.set(class);
     }
 
@@ -381,19 +403,38 @@ pub mod _hz_data {
         Ok(matches!(unwrap(&d, vm)?.get_raw(&var), Some(Value::Set(items)) if items.contains(&item)))
     }
 
-    /// {task: its `deps`} of everything that has the flag `task`, in the order of the store's names.
-    #[pyfunction]
-    fn task_deps(d: PyObjectRef, vm: &VirtualMachine) -> PyResult {
-        let store = unwrap(&d, vm)?;
-        let dict = vm.ctx.new_dict();
-        let read = |name: &str, flag: &str| store.get_flag(name, flag, Read::default()).map_err(|error| from_data(vm, error));
+    /// The tasks, each with those it runs after.
+    fn task_deps(store: &DataStore, vm: &VirtualMachine) -> PyResult<Vec<(Str, Vec<Str>)>> {
+        let read = |name: &str, flag: &str, how| waiting(vm, || store.get_flag(name, flag, how)).map_err(|error| from_data(vm, error));
+        let mut found = Vec::new();
         for name in store.keys_with_flag("task").map_err(|error| from_data(vm, error))? {
-            if read(&name, "task")?.is_some_and(|value| value.is_true()) {
-                let deps = store.get_flag(&name, "deps", hz_data::RAW).map_err(|error| from_data(vm, error))?;
-                dict.set_item(&*name, option_to_python(deps.as_ref(), vm)?, vm)?;
+            if read(&name, "task", Read::default())?.is_some_and(|value| value.is_true()) {
+                let deps = match read(&name, "deps", hz_data::RAW)? {
+                    Some(Value::List(deps)) => deps.iter().map(Value::to_text).collect(),
+                    Some(Value::Set(deps)) => deps.iter().cloned().collect(),
+                    _ => Vec::new(),
+                };
+                found.push((name, deps));
             }
         }
-        Ok(dict.into())
+        Ok(found)
+    }
+
+    /// The tasks on the ways from one task to another one that depends on it, and, where a way comes back to a task it
+    /// leads through, (that task, the way to it).
+    #[pyfunction]
+    fn tasks_between(d: PyObjectRef, start: PyObjectRef, end: PyObjectRef, vm: &VirtualMachine) -> PyResult {
+        let store = unwrap(&d, vm)?;
+        let (start, end) = (text(&start, vm)?, text(&end, vm)?);
+        let found = crate::ways::between(&task_deps(store, vm)?, &start, &end);
+        let list = |names: &[Str]| -> PyObjectRef { vm.ctx.new_list(names.iter().map(|name| vm.ctx.new_str(&**name).into()).collect()).into() };
+        Ok(match found {
+            Ok(between) => vm.ctx.new_tuple(vec![list(&between), vm.ctx.none()]).into(),
+            Err((task, way)) => {
+                let circle = vm.ctx.new_tuple(vec![vm.ctx.new_str(&*task).into(), list(&way)]);
+                vm.ctx.new_tuple(vec![list(&[]), circle.into()]).into()
+            }
+        })
     }
 
     /// (script text, was it a function) of one variable.

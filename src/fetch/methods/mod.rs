@@ -164,10 +164,10 @@ impl Method for Unsupported {
 }
 
 /// Our methods, in the order in which they are asked.
-pub fn builtin() -> Vec<Arc<dyn Method>> {
-    static ALL: OnceLock<Vec<Arc<dyn Method>>> = OnceLock::new();
+pub fn builtin() -> Arc<[Arc<dyn Method>]> {
+    static ALL: OnceLock<Arc<[Arc<dyn Method>]>> = OnceLock::new();
     ALL.get_or_init(|| {
-        vec![
+        Arc::new([
             Arc::new(local::Local),
             Arc::new(wget::Wget),
             Arc::new(svn::Svn),
@@ -188,14 +188,14 @@ pub fn builtin() -> Vec<Arc<dyn Method>> {
             Arc::new(storage::Google),
             Arc::new(gomod::GoMod),
             Arc::new(gomod::GoModGit),
-        ]
+        ])
     })
     .clone()
 }
 
 /// One of ours by its name.
 pub fn by_name(name: &str) -> Option<Arc<dyn Method>> {
-    builtin().into_iter().find(|m| m.name() == name)
+    builtin().iter().find(|m| m.name() == name).cloned()
 }
 
 #[cfg(test)]

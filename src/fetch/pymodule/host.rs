@@ -25,7 +25,7 @@ pub fn python<T>(f: impl FnOnce(&VirtualMachine) -> PyResult<T>) -> Result<T> {
 }
 
 impl Host for PythonHost {
-    fn methods(&self) -> Vec<Arc<dyn Method>> {
+    fn methods(&self) -> Arc<[Arc<dyn Method>]> {
         hz_python::enter(method::all)
     }
     fn missing_checksum(&self, d: &DataStore, url: &str, sums: &[(&'static str, String)]) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::methods::{self, Method};
 use crate::mirror::Pair;
 use crate::urldata::UrlData;
 use hz_python::store::wrap;
-use rustpython_vm::builtins::PyStr;
+use rustpython_vm::builtins::{PyList, PyStr};
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,11 +23,16 @@ pub struct PythonMethod(PyObjectRef);
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 /// The methods as last seen: number of changes known then, the list's objects, what they are.
-#[derive(Default)]
 struct Known {
     changes: u64,
     objects: Vec<PyObjectRef>,
-    methods: Vec<Arc<dyn Method>>,
+    methods: Arc<[Arc<dyn Method>]>,
+}
+
+impl Known {
+    fn is(&self, changes: u64, objects: &[PyObjectRef]) -> bool {
+        self.changes == changes && self.objects.len() == objects.len() && self.objects.iter().zip(objects).all(|(a, b)| a.is(b))
+    }
 }
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
@@ -36,25 +41,23 @@ pub fn forget() {
 }
 
 /// `bb.fetch2.methods`, ours as ours.
-pub fn all(vm: &VirtualMachine) -> Vec<Arc<dyn Method>> {
-    let list = || -> PyResult<Vec<PyObjectRef>> {
-        vm.import("bb.fetch2", 0)?;
-        let module = vm.sys_module.get_attr("modules", vm)?.get_item("bb.fetch2", vm)?;
-        let list = module.get_attr("methods", vm)?;
-        vm.extract_elements_with(&list, Ok)
-    };
-    let Ok(objects) = list() else { return methods::builtin() };
+pub fn all(vm: &VirtualMachine) -> Arc<[Arc<dyn Method>]> {
+    let list = || hz_python::runtime::module(vm, "bb.fetch2")?.get_attr(vm.ctx.intern_str("methods"), vm);
+    let Ok(list) = list() else { return methods::builtin() };
     let changes = CHANGES.load(Ordering::Relaxed);
-    let known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
-    if let Some(k) = known.as_ref()
-        && k.changes == changes
-        && k.objects.len() == objects.len()
-        && k.objects.iter().zip(&objects).all(|(a, b)| a.is(b))
+    if let Some(list) = list.downcast_ref::<PyList>()
+        && let Some(known) = KNOWN.lock().unwrap_or_else(|e| e.into_inner()).as_ref()
+        && known.is(changes, &list.borrow_vec())
     {
-        return k.methods.clone();
+        return known.methods.clone();
     }
-    drop(known);
-    let found: Vec<Arc<dyn Method>> = objects.iter().map(|o| classify(o, vm)).collect();
+    let Ok(objects) = vm.extract_elements_with(&list, Ok) else { return methods::builtin() };
+    if let Some(known) = KNOWN.lock().unwrap_or_else(|e| e.into_inner()).as_ref()
+        && known.is(changes, &objects)
+    {
+        return known.methods.clone();
+    }
+    let found: Arc<[Arc<dyn Method>]> = objects.iter().map(|o| classify(o, vm)).collect();
     let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
     *known = Some(Known { changes, objects, methods: found.clone() });
     found

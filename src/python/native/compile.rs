@@ -29,6 +29,7 @@ pub enum Node {
     Attribute(Box<Node>, Name, u32),
     Call(Box<Call>),
     MethodCall(Box<MethodCall>),
+    SpreadCall(Box<SpreadCall>),
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
@@ -58,6 +59,16 @@ pub struct Call {
     pub callee: Node,
     pub args: Vec<Node>,
     pub named: Vec<(Name, Node)>,
+    pub line: u32,
+}
+
+/// A call with `*` or `**` among its arguments.
+pub struct SpreadCall {
+    pub callee: Node,
+    /// With `*`, and the value.
+    pub args: Vec<(bool, Node)>,
+    /// Without a name: `**`.
+    pub named: Vec<(Option<Name>, Node)>,
     pub line: u32,
 }
 
@@ -201,6 +212,8 @@ pub struct Compiler<'a> {
     scopes: Vec<Scope>,
     /// Names of the functions around.
     around: Vec<Str>,
+    /// Of the classes around, `A.B.`; attributes are not found by the names that are written there if these are private.
+    class: String,
     /// Names that were found in no scope.
     pub read: Vec<Name>,
 }
@@ -214,7 +227,13 @@ fn name_of(expr: &Expr) -> Option<&str> {
 
 impl<'a> Compiler<'a> {
     pub fn new(vm: &'a VirtualMachine, lines: &'a Lines, file: Str, globals: PyDictRef) -> Compiler<'a> {
-        Compiler { vm, lines, file, globals, scopes: Vec::new(), around: Vec::new(), read: Vec::new() }
+        Compiler { vm, lines, file, globals, scopes: Vec::new(), around: Vec::new(), class: String::new(), read: Vec::new() }
+    }
+
+    /// For methods of a class, `A.B.`.
+    pub fn within(mut self, class: String) -> Compiler<'a> {
+        self.class = class;
+        self
     }
 
     fn scope(&mut self) -> &mut Scope {
@@ -242,7 +261,7 @@ impl<'a> Compiler<'a> {
             return Err("decorators");
         }
         let parameters = &def.parameters;
-        if parameters.vararg.is_some() || parameters.kwarg.is_some() || !parameters.posonlyargs.is_empty() || (nested && !parameters.kwonlyargs.is_empty()) {
+        if !parameters.posonlyargs.is_empty() || (nested && !parameters.kwonlyargs.is_empty()) {
             return Err("parameters");
         }
         let mut scope = Scope::default();
@@ -254,6 +273,9 @@ impl<'a> Compiler<'a> {
             scope.bind(parameter.parameter.name.as_str());
         }
         let named_only = scope.names.len() - params;
+        for parameter in parameters.vararg.iter().chain(&parameters.kwarg) {
+            scope.bind(parameter.name.as_str());
+        }
         collect(&def.body, &mut scope)?;
         for name in scope.globals.iter().chain(&scope.outer) {
             if scope.places.contains_key(name) {
@@ -272,6 +294,8 @@ impl<'a> Compiler<'a> {
             line: self.line(def),
             params,
             named_only,
+            rest: parameters.vararg.is_some(),
+            rest_named: parameters.kwarg.is_some(),
             names: scope.names,
             body: body?,
             globals: self.globals.clone(),
@@ -282,10 +306,10 @@ impl<'a> Compiler<'a> {
     /// Python's `__qualname__`.
     fn path(&self, name: &str, nested: bool) -> Str {
         if !nested {
-            return name.into();
+            return format!("{}{name}", self.class).into();
         }
         let around: String = self.around.iter().map(|name| format!("{name}.<locals>.")).collect();
-        format!("{around}{name}").into()
+        format!("{}{around}{name}", self.class).into()
     }
 
     /// An expression of its own with one parameter.
@@ -302,6 +326,8 @@ impl<'a> Compiler<'a> {
             line: 1,
             params: 1,
             named_only: 0,
+            rest: false,
+            rest_named: false,
             names: scope.names,
             body: vec![(1, Statement::Return(Some(node?)))],
             globals: self.globals.clone(),
@@ -444,7 +470,13 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// Within a class Python gives names another form that begin with two underscores.
+    fn not_private(&self, name: &str) -> Result<()> {
+        if !self.class.is_empty() && name.starts_with("__") && !name.ends_with("__") { Err("private name") } else { Ok(()) }
+    }
+
     fn name_target(&mut self, name: &str) -> Result<Target> {
+        self.not_private(name)?;
         let scope = self.scope();
         if scope.globals.contains(name) {
             return Ok(Target::Global(self.intern(name)));
@@ -480,7 +512,10 @@ impl<'a> Compiler<'a> {
             Expr::Subscript(part) if !part.slice.is_slice_expr() => {
                 Target::Index(Box::new([self.expr(&part.value)?, self.expr(&part.slice)?]))
             }
-            Expr::Attribute(attribute) => Target::Attribute(self.expr(&attribute.value)?, self.intern(attribute.attr.as_str())),
+            Expr::Attribute(attribute) => {
+                self.not_private(attribute.attr.as_str())?;
+                Target::Attribute(self.expr(&attribute.value)?, self.intern(attribute.attr.as_str()))
+            }
             _ => return Err("target"),
         })
     }
@@ -505,6 +540,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn name(&mut self, name: &str, called: bool, line: u32) -> Result<Node> {
+        self.not_private(name)?;
         if !called && self.is_defined(name) {
             return Err("a nested function that is not just called");
         }
@@ -602,7 +638,7 @@ impl<'a> Compiler<'a> {
             Expr::BooleanLiteral(truth) => Node::Const(Val::Bool(truth.value)),
             Expr::NoneLiteral(_) => Node::Const(Val::None),
             Expr::List(list) => Node::List(self.exprs(&list.elts)?),
-            Expr::Tuple(list) => Node::Tuple(self.exprs(&list.elts)?),
+            Expr::Tuple(list) => tuple(self.exprs(&list.elts)?),
             Expr::Set(set) => Node::Set(self.exprs(&set.elts)?),
             Expr::Dict(dict) => {
                 let mut items = Vec::new();
@@ -630,7 +666,15 @@ impl<'a> Compiler<'a> {
                 let left = self.boxed(&compare.left)?;
                 let mut rest = Vec::new();
                 for (op, right) in compare.ops.iter().zip(compare.comparators.iter()) {
-                    rest.push((*op, self.expr(right)?));
+                    let right = match (op, right) {
+                        // What is only searched need not be a list.
+                        (CmpOp::In | CmpOp::NotIn, Expr::List(list)) => match tuple(self.exprs(&list.elts)?) {
+                            Node::Tuple(parts) => Node::List(parts),
+                            constant => constant,
+                        },
+                        (_, right) => self.expr(right)?,
+                    };
+                    rest.push((*op, right));
                 }
                 Node::Compare(left, rest, line)
             }
@@ -649,6 +693,7 @@ impl<'a> Compiler<'a> {
             },
             Expr::Name(name) if name.ctx == ExprContext::Load => self.name(name.id.as_str(), false, line)?,
             Expr::Attribute(attribute) => {
+                self.not_private(attribute.attr.as_str())?;
                 Node::Attribute(self.boxed(&attribute.value)?, self.intern(attribute.attr.as_str()), line)
             }
             Expr::ListComp(list) => self.comprehension(Kind::List, &list.elt, None, &list.generators, expr)?,
@@ -692,7 +737,7 @@ impl<'a> Compiler<'a> {
     fn call(&mut self, call: &ast::ExprCall, line: u32) -> Result<Node> {
         let arguments = &call.arguments;
         if arguments.args.iter().any(|arg| arg.is_starred_expr()) || arguments.keywords.iter().any(|keyword| keyword.arg.is_none()) {
-            return Err("* or **");
+            return self.spread_call(call, line);
         }
         // `any(… for …)`: as far as it has to.
         if let (Some(name @ ("any" | "all")), [Expr::Generator(generator)], []) =
@@ -709,6 +754,9 @@ impl<'a> Compiler<'a> {
             Expr::Attribute(attribute) => Some(attribute),
             _ => None,
         };
+        if let Some(attribute) = method {
+            self.not_private(attribute.attr.as_str())?;
+        }
         let consumes = match (&method, name_of(&call.func)) {
             (Some(attribute), _) => attribute.attr.as_str() == "join" || attribute.attr.as_str() == "extend",
             (None, Some(name)) => ["list", "set", "sorted", "tuple", "dict", "sum", "min", "max", "len"].contains(&name) && self.find(name).is_none(),
@@ -747,6 +795,26 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    fn spread_call(&mut self, call: &ast::ExprCall, line: u32) -> Result<Node> {
+        let callee = match &*call.func {
+            Expr::Name(name) => self.name(name.id.as_str(), true, line)?,
+            other => self.expr(other)?,
+        };
+        let mut args = Vec::new();
+        for arg in &call.arguments.args {
+            args.push(match arg {
+                Expr::Starred(starred) => (true, self.over(&starred.value)?),
+                arg => (false, self.expr(arg)?),
+            });
+        }
+        let mut named = Vec::new();
+        for keyword in &call.arguments.keywords {
+            let name = keyword.arg.as_ref().map(|name| self.intern(name.as_str()));
+            named.push((name, self.expr(&keyword.value)?));
+        }
+        Ok(Node::SpreadCall(Box::new(SpreadCall { callee, args, named, line })))
+    }
+
     /// An argument that the called function goes through at once.
     fn consumed(&mut self, arg: &Expr) -> Result<Node> {
         if let Expr::Call(call) = arg
@@ -763,6 +831,15 @@ impl<'a> Compiler<'a> {
             return Ok(Node::Comprehension(Box::new(Comprehension { kind: Kind::List, element, value: None, parts, generator: false, line: self.line(arg) })));
         }
         self.over(arg)
+    }
+}
+
+/// A tuple, made once if it is always the same.
+fn tuple(parts: Vec<Node>) -> Node {
+    let constants: Option<Vec<Val>> = parts.iter().map(|part| if let Node::Const(value) = part { Some(value.clone()) } else { None }).collect();
+    match constants {
+        Some(values) => Node::Const(Val::tuple(values)),
+        None => Node::Tuple(parts),
     }
 }
 

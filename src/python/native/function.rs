@@ -1,10 +1,12 @@
 //! Which functions of Python can be run natively, and what they were compiled to.
 //!
 //! A function is known by the object it is; what it says is read from the text it was defined from: that of a
-//! metadata file, as the parser handed it over, or the file of a layer's library, if that has not been
-//! written since the program started. Functions of the standard library and of `bb` stay with the VM.
+//! metadata file, as the parser handed it over, the file of a layer's library, if that has not been
+//! written since the program started, or our own text of a module of `bb`. Functions of the standard library
+//! stay with the VM.
 
 use super::compile::{Body, Compiler, Lines};
+use super::known::{self, Known};
 use super::value::Val;
 use hz_diagnostics::Str;
 use ruff_python_ast::{ModModule, Stmt, StmtFunctionDef};
@@ -31,6 +33,10 @@ pub struct Func {
     pub params: usize,
     /// then come those that are given by name only.
     pub named_only: usize,
+    /// then one for what else is given by position,
+    pub rest: bool,
+    /// and one for what else is given by name.
+    pub rest_named: bool,
     /// Of the places of a frame.
     pub names: Vec<Str>,
     pub body: Body,
@@ -60,6 +66,13 @@ struct Library {
     parsed: Parsed<ModModule>,
 }
 
+/// How a function of Python is done natively: in another way altogether, or as it stands; or why it is not.
+#[derive(Clone)]
+pub struct Form {
+    pub known: Option<Known>,
+    pub native: Result<Rc<Native>, &'static str>,
+}
+
 #[derive(Default)]
 struct Functions {
     /// By the address of the code, which is kept from being another's.
@@ -67,7 +80,7 @@ struct Functions {
     /// Without defaults, by the address of the code.
     codes: FxHashMap<usize, (PyObjectRef, Result<Rc<Func>, &'static str>)>,
     /// By the address of the function.
-    known: FxHashMap<usize, (PyObjectRef, Result<Rc<Native>, &'static str>)>,
+    known: FxHashMap<usize, (PyObjectRef, Form)>,
     libraries: FxHashMap<String, Option<Rc<Library>>>,
 }
 
@@ -104,15 +117,20 @@ pub fn forget(function: &PyObject) {
     drop(gone);
 }
 
-/// The native form of a function object, or why it has none.
-pub fn native(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Rc<Native>, &'static str> {
+/// The native form of a function object.
+pub fn form(function: &PyObjectRef, vm: &VirtualMachine) -> Form {
     let at = address(function);
-    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.known.get(&at).map(|(_, native)| native.clone())) {
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.known.get(&at).map(|(_, form)| form.clone())) {
         return known;
     }
-    let made = make(function, vm).map(Rc::new);
+    let made = Form { known: known::known(function, vm), native: make(function, vm).map(Rc::new) };
     FUNCTIONS.with_borrow_mut(|functions| functions.known.insert(at, (function.clone(), made.clone())));
     made
+}
+
+/// What a function object is compiled to, or why it is not.
+pub fn native(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Rc<Native>, &'static str> {
+    form(function, vm).native
 }
 
 fn make(function: &PyObjectRef, vm: &VirtualMachine) -> Result<Native, &'static str> {
@@ -171,15 +189,71 @@ fn compiled(code: &PyObjectRef, globals: PyDictRef, vm: &VirtualMachine) -> Resu
     let text = |name| attribute(name).and_then(|value| value.str(vm).map(|text| text.to_string_lossy().into_owned()).map_err(|_| "text"));
     let (file, name) = (text("co_filename")?, text("co_name")?);
     let first: u32 = attribute("co_firstlineno")?.try_into_value(vm).map_err(|_| "line")?;
-    let library = library(&file).ok_or("no library")?;
+    if let Some(block) = own_text(&file).and_then(|text| block(text, first))
+        && let Ok(parsed) = ruff_python_parser::parse_module(block)
+        && let [Stmt::FunctionDef(def)] = &*parsed.syntax().body
+        && def.name.as_str() == name
+    {
+        let lines = Lines::new(block, first - 1);
+        let func = Compiler::new(vm, &lines, file.into(), globals).function(def, false)?;
+        return Ok(Func { library: true, ..func });
+    }
+    let library = own_module(&file).or_else(|| library(&file)).ok_or("no library")?;
     let lines = Lines::new(&library.text, 0);
-    let def = library.parsed.syntax().body.iter().find_map(|stmt| match stmt {
-        Stmt::FunctionDef(def) if def.name.as_str() == name && begins(def, &lines, first) => Some(def),
-        _ => None,
-    });
-    let mut func = Compiler::new(vm, &lines, file.into(), globals).function(def.ok_or("not found")?, false)?;
+    let (class, def) = definition(&library.parsed.syntax().body, "", &name, &lines, first).ok_or("not found")?;
+    let mut func = Compiler::new(vm, &lines, file.into(), globals).within(class).function(def, false)?;
     func.library = true;
     Ok(func)
+}
+
+/// The function that is defined in that line, also in a class, and the names of the classes it is in.
+fn definition<'a>(body: &'a [Stmt], class: &str, name: &str, lines: &Lines, first: u32) -> Option<(String, &'a StmtFunctionDef)> {
+    body.iter().find_map(|stmt| match stmt {
+        Stmt::FunctionDef(def) if def.name.as_str() == name && begins(def, lines, first) => Some((class.to_string(), def)),
+        Stmt::ClassDef(inner) => definition(&inner.body, &format!("{class}{}.", inner.name), name, lines, first),
+        _ => None,
+    })
+}
+
+/// Modules of `bb` whose functions metadata calls often while recipes are parsed, by the name that their code gives as its
+/// file.
+const OWN: [(&str, &str); 4] = [
+    ("bb", include_str!("../../../pylib/bb/__init__.py")),
+    ("bb.build", include_str!("../../../pylib/bb/build.py")),
+    ("bb.event", include_str!("../../../pylib/bb/event.py")),
+    ("bb.utils", include_str!("../../../pylib/bb/utils.py")),
+];
+
+fn own_text(file: &str) -> Option<&'static str> {
+    OWN.iter().find(|(name, _)| *name == file).map(|(_, text)| *text)
+}
+
+/// The text of a function that begins in that line and is in no class, so that not all of a module has to be parsed
+/// for it. Where it is cut short because a text in it goes on at the margin, it is no Python.
+fn block(text: &str, first: u32) -> Option<&str> {
+    let start = match first.checked_sub(2) {
+        None => 0,
+        Some(before) => text.match_indices('\n').nth(before as usize)?.0 + 1,
+    };
+    let rest = text.get(start..)?;
+    if !rest.starts_with("def ") {
+        return None;
+    }
+    let ends = |at: &usize| !rest[at + 1..].starts_with([' ', '\t', '\n', '#', ')']);
+    let end = rest.match_indices('\n').map(|(at, _)| at).find(ends).map_or(rest.len(), |at| at + 1);
+    rest.get(..end)
+}
+
+/// One of our own modules. From a directory (`HITZELEITER_PYLIB`) their code has paths.
+fn own_module(file: &str) -> Option<Rc<Library>> {
+    let text = own_text(file)?;
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.libraries.get(file).cloned()) {
+        return known;
+    }
+    let read = || Some(Rc::new(Library { text: text.to_string(), parsed: ruff_python_parser::parse_module(text).ok()? }));
+    let found = read();
+    FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(file.to_string(), found.clone()));
+    found
 }
 
 fn begins(def: &StmtFunctionDef, lines: &Lines, line: u32) -> bool {
@@ -216,6 +290,40 @@ impl Native {
 
     /// Can it be called with so many values, and none by name?
     pub fn takes(&self, values: usize) -> bool {
-        (self.required()..=self.func.params).contains(&values) && self.named.iter().all(Option::is_some)
+        values >= self.required() && (values <= self.func.params || self.func.rest) && self.named.iter().all(Option::is_some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_by_their_lines() {
+        let text = "import x\n\ndef a(b,\n):\n    return 1\n\n# a remark\n    # another\ndef c(): pass\nclass D:\n    def e(self): pass\n\ndef f():\n    return 2";
+        assert_eq!(block(text, 3).map(|block| block.lines().count()), Some(6));
+        assert_eq!(block(text, 9), Some("def c(): pass\n"));
+        assert_eq!(block(text, 13), Some("def f():\n    return 2"));
+        for line in [0, 1, 2, 10, 11, 20] {
+            assert_eq!(block(text, line), None, "{line}");
+        }
+        assert_eq!(block("def a(): pass\n", 1), Some("def a(): pass\n"));
+    }
+
+    /// What is found by its line is what the whole module has there.
+    #[test]
+    fn blocks_of_our_modules_are_functions() {
+        for (module, text) in OWN {
+            let parsed = ruff_python_parser::parse_module(text).unwrap();
+            let lines = Lines::new(text, 0);
+            for stmt in &parsed.syntax().body {
+                let Stmt::FunctionDef(def) = stmt else { continue };
+                let line = lines.of(def.name.range().start());
+                let block = block(text, line).unwrap();
+                let alone = ruff_python_parser::parse_module(block).unwrap();
+                let [Stmt::FunctionDef(found)] = &*alone.syntax().body else { panic!("{module}:{line}") };
+                assert_eq!((&found.name, found.body.len()), (&def.name, def.body.len()), "{module}:{line}");
+            }
+        }
     }
 }

@@ -8,9 +8,10 @@ use crate::errors::from_data;
 use crate::utils::{contains_all, contains_any, filter_words, to_boolean};
 use hz_data::{DataStore, Read, Value};
 use rustc_hash::FxHashMap;
-use rustpython_vm::builtins::{PyFunction, PyStr};
+use rustpython_vm::builtins::{PyFunction, PyStr, PyType};
 use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::mem::ManuallyDrop;
 
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +47,15 @@ pub enum Known {
     ToBoolean,
     InheritsClass,
     VarsFromFile,
+    Quote,
+    Repr,
+    Min,
+    Max,
+    Access,
 }
 
 /// Module, name, and what it is.
-const NAMES: [(&str, &str, Known); 31] = [
+const NAMES: [(&str, &str, Known); 36] = [
     ("builtins", "len", Known::Len),
     ("builtins", "str", Known::Str),
     ("builtins", "int", Known::Int),
@@ -61,6 +67,10 @@ const NAMES: [(&str, &str, Known); 31] = [
     ("builtins", "any", Known::Any),
     ("builtins", "all", Known::All),
     ("builtins", "isinstance", Known::IsInstance),
+    ("builtins", "repr", Known::Repr),
+    ("builtins", "min", Known::Min),
+    ("builtins", "max", Known::Max),
+    ("posix", "access", Known::Access),
     ("posixpath", "basename", Known::BaseName),
     ("posixpath", "dirname", Known::DirName),
     ("posixpath", "normpath", Known::NormPath),
@@ -81,6 +91,7 @@ const NAMES: [(&str, &str, Known); 31] = [
     ("_hz_utils", "to_boolean", Known::ToBoolean),
     ("bb.data", "inherits_class", Known::InheritsClass),
     ("bb.parse", "vars_from_file", Known::VarsFromFile),
+    ("urllib.parse", "quote", Known::Quote),
 ];
 
 #[derive(Default)]
@@ -195,23 +206,39 @@ pub fn snapshot(value: &Val) -> Option<Vec<Val>> {
     }
 }
 
+/// Are both made of texts and numbers in the same places, so that they have an order?
+fn alike(a: &Val, b: &Val) -> bool {
+    match (a, b) {
+        (Val::Str(_), Val::Str(_)) | (Val::Int(_), Val::Int(_)) => true,
+        (Val::Tuple(a), Val::Tuple(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| alike(a, b)),
+        _ => false,
+    }
+}
+
+/// The order of values that are [`alike`].
+fn order(a: &Val, b: &Val) -> Ordering {
+    match (a, b) {
+        (Val::Str(a), Val::Str(b)) => a.cmp(b),
+        (Val::Int(a), Val::Int(b)) => a.cmp(b),
+        (Val::Tuple(a), Val::Tuple(b)) => a.iter().zip(b.iter()).map(|(a, b)| order(a, b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal),
+        _ => Ordering::Equal,
+    }
+}
+
 /// Sorts what can be compared here; None: there is something else among it.
 pub fn sort(items: &mut [Val]) -> Option<()> {
-    if items.iter().all(|item| item.as_str().is_some()) {
-        items.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-        return Some(());
+    let Some(first) = items.first() else { return Some(()) };
+    if !items.iter().all(|item| alike(first, item)) {
+        return None;
     }
-    if items.iter().all(|item| matches!(item, Val::Int(_))) {
-        items.sort_by_key(Val::number);
-        return Some(());
-    }
-    None
+    items.sort_by(order);
+    Some(())
 }
 
 impl Known {
     /// Does the answer depend on its arguments and the store alone?
     pub fn is_pure(self) -> bool {
-        !matches!(self, Known::Exists | Known::IsFile | Known::IsDir | Known::RealPath | Known::Glob)
+        !matches!(self, Known::Exists | Known::IsFile | Known::IsDir | Known::RealPath | Known::Glob | Known::Access)
     }
 }
 
@@ -227,6 +254,7 @@ pub fn call_named(known: Known, args: &[Val], named: &[(super::compile::Name, Va
             items.reverse();
             Some(Val::list(items))
         }
+        (Known::Quote, [Val::Str(text)], "safe", Val::Str(safe)) if safe.is_ascii() => Some(Val::Str(quoted(text, safe).into())),
         _ => None,
     }
 }
@@ -248,6 +276,14 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
             if plain { digits.parse().ok().map(Val::Int) } else { None }
         }
         (Known::Int, [value]) => value.number().map(Val::Int),
+        (Known::Repr, [value]) => value.repr().map(|text| Val::Str(text.into())),
+        (Known::Min, [Val::Int(first), rest @ ..]) if !rest.is_empty() => {
+            rest.iter().try_fold(*first, |least, value| if let Val::Int(value) = value { Some(least.min(*value)) } else { None }).map(Val::Int)
+        }
+        (Known::Max, [Val::Int(first), rest @ ..]) if !rest.is_empty() => {
+            rest.iter().try_fold(*first, |most, value| if let Val::Int(value) = value { Some(most.max(*value)) } else { None }).map(Val::Int)
+        }
+        (Known::Access, [Val::Str(path), Val::Int(mode)]) => access(path, *mode).map(Val::Bool),
         (Known::Bool, [value]) => Some(Val::Bool(value.is_true(vm)?)),
         (Known::List, []) => Some(Val::list(Vec::new())),
         (Known::List, [value]) => snapshot(value).map(Val::list),
@@ -327,8 +363,32 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
         }
         (Known::InheritsClass, [Val::Str(class), Val::Store(store)]) => Some(Val::Bool(crate::store::inherits_class(class, store))),
         (Known::VarsFromFile, [file, Val::Store(_)]) => vars_from_file(file),
+        (Known::Quote, [Val::Str(text)]) => Some(Val::Str(quoted(text, "/").into())),
+        (Known::Quote, [Val::Str(text), Val::Str(safe)]) if safe.is_ascii() => Some(Val::Str(quoted(text, safe).into())),
         _ => None,
     })
+}
+
+/// `os.access`. None: a text that is no path, or a number that is none of its modes.
+fn access(path: &str, mode: i64) -> Option<bool> {
+    let mode = nix::unistd::AccessFlags::from_bits(i32::try_from(mode).ok()?)?;
+    match nix::unistd::access(path, mode) {
+        Err(nix::errno::Errno::EINVAL) => None,
+        done => Some(done.is_ok()),
+    }
+}
+
+/// `urllib.parse.quote`: what may not stand in a URL as `%XX`, but for the characters of `safe`.
+fn quoted(text: &str, safe: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 fn vars_from_file(file: &Val) -> Option<Val> {
@@ -350,6 +410,19 @@ fn vars_from_file(file: &Val) -> Option<Val> {
 }
 
 /// `isinstance` of values of ours and the plain types.
+/// Is an object of the VM one of this class, which has no say of its own in that? None: by what the object itself says
+/// (`__class__`), perhaps.
+fn is_of_class(value: &Val, class: &PyObject, vm: &VirtualMachine) -> Option<Val> {
+    let class = class.downcast_ref::<PyType>()?;
+    let object = value.to_object(vm).ok()?;
+    if object.class().fast_issubclass(class) {
+        return Some(Val::Bool(true));
+    }
+    let says = vm.ctx.intern_str("__class__");
+    let plain = vm.ctx.types.object_type.get_attr(says)?;
+    object.class().get_attr(says).filter(|found| found.is(&plain)).map(|_| Val::Bool(false))
+}
+
 fn is_instance(value: &Val, class: &PyObject, vm: &VirtualMachine) -> Option<Val> {
     let types = &vm.ctx.types;
     let own = match value {
@@ -360,6 +433,7 @@ fn is_instance(value: &Val, class: &PyObject, vm: &VirtualMachine) -> Option<Val
         Val::Tuple(_) => types.tuple_type,
         Val::Dict(_) => types.dict_type,
         Val::Set(_) => types.set_type,
+        Val::Object(_) | Val::Store(_) if class.class().is(types.type_type) => return is_of_class(value, class, vm),
         _ => return None,
     };
     let plain = [types.str_type, types.int_type, types.bool_type, types.list_type, types.tuple_type, types.dict_type, types.set_type];

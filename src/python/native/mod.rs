@@ -20,13 +20,25 @@ mod value;
 use hz_data::Depends;
 use compile::{Compiler, Lines, Name};
 use function::Func;
-use rustpython_vm::builtins::{PyBaseExceptionRef, PyDictRef, PyFunction};
+use hz_diagnostics::Str;
+use rustc_hash::FxHashMap;
+use rustpython_vm::builtins::{PyBaseExceptionRef, PyCode, PyDictRef, PyFunction};
 use rustpython_vm::compiler::Mode;
 use rustpython_vm::function::ArgMapping;
 use rustpython_vm::scope::Scope;
-use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
+use rustpython_vm::{AsObject, PyObjectRef, PyRef, PyResult, VirtualMachine};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 pub use run::caller;
 pub use value::Val;
+
+/// By file, line and name.
+type Raising = FxHashMap<Str, FxHashMap<u32, FxHashMap<Str, PyRef<PyCode>>>>;
+
+thread_local! {
+    /// Code of [`raising`]. Not taken apart when a thread ends: the VM's part of it may be gone.
+    static RAISING: RefCell<ManuallyDrop<Raising>> = RefCell::default();
+}
 
 /// An inline expression made ready.
 pub struct Expression {
@@ -90,17 +102,28 @@ pub fn is_true(vm: &VirtualMachine, function: &PyObjectRef, args: Vec<Val>) -> P
     function.call(args, vm)?.is_true(vm)
 }
 
-/// Puts an entry of that place in front of the traceback of an error: the VM makes one for a frame that an
-/// error passes through, so a frame is made there.
-fn traced(vm: &VirtualMachine, error: PyBaseExceptionRef, file: &str, name: &str, line: u32) -> PyBaseExceptionRef {
+/// Code that makes a frame of that place.
+fn raising(vm: &VirtualMachine, file: &str, name: &str, line: u32) -> PyResult<PyRef<PyCode>> {
+    let known = RAISING.with_borrow(|known| known.get(file).and_then(|lines| lines.get(&line)).and_then(|names| names.get(name)).cloned());
+    if let Some(code) = known {
+        return Ok(code);
+    }
     let lines = "\n".repeat(line.saturating_sub(1) as usize);
     let source = match name {
         "<module>" => format!("{lines}raise error"),
         "<genexpr>" => format!("{lines}frame = (_ for _ in ())"),
         name => format!("{lines}def {name}(error): raise error"),
     };
+    let code = vm.compile(&source, Mode::Exec, file).map_err(|error| error.into_pyexception(vm, None))?;
+    RAISING.with_borrow_mut(|known| known.entry(file.into()).or_default().entry(line).or_default().insert(name.into(), code.clone()));
+    Ok(code)
+}
+
+/// Puts an entry of that place in front of the traceback of an error: the VM makes one for a frame that an
+/// error passes through, so a frame is made there.
+fn traced(vm: &VirtualMachine, error: PyBaseExceptionRef, file: &str, name: &str, line: u32) -> PyBaseExceptionRef {
     let raise = || -> PyResult<()> {
-        let code = vm.compile(&source, Mode::Exec, file).map_err(|error| error.into_pyexception(vm, None))?;
+        let code = raising(vm, file, name, line)?;
         let names = vm.ctx.new_dict();
         names.set_item("error", error.clone().into(), vm)?;
         vm.run_code_obj(code, Scope::new(Some(ArgMapping::from_dict_exact(names.clone())), names.clone()))?;

@@ -4,6 +4,7 @@ use super::value::Val;
 use hz_data::python_repr;
 use hz_diagnostics::Str;
 use hz_versions::{is_space, words};
+use std::cell::Cell;
 
 /// Names of methods that may be done here; of what, is seen when they are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub enum Method {
     RPartition,
     RemovePrefix,
     RemoveSuffix,
+    Format,
     // Of lists, dictionaries and sets.
     Append,
     Extend,
@@ -68,6 +70,7 @@ impl Method {
             "rpartition" => Method::RPartition,
             "removeprefix" => Method::RemovePrefix,
             "removesuffix" => Method::RemoveSuffix,
+            "format" => Method::Format,
             "append" => Method::Append,
             "extend" => Method::Extend,
             "insert" => Method::Insert,
@@ -121,6 +124,32 @@ pub fn char_at(text: &str, index: i64) -> Option<Str> {
     Some((&*chars.get(position(index, chars.len())?)?.encode_utf8(&mut [0; 4])).into())
 }
 
+thread_local! {
+    /// Where texts are put together whose length nobody knows before.
+    static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// The text that `write` writes. None: it gave up.
+fn written(write: impl FnOnce(&mut String) -> Option<()>) -> Option<Str> {
+    let mut out = SCRATCH.take();
+    out.clear();
+    let text = write(&mut out).map(|()| out.as_str().into());
+    // A large one is not kept.
+    if out.capacity() <= 1 << 16 {
+        SCRATCH.set(out);
+    }
+    text
+}
+
+/// One text after the other.
+pub fn together(parts: &[impl AsRef<str>]) -> Str {
+    written(|out| {
+        parts.iter().for_each(|part| out.push_str(part.as_ref()));
+        Some(())
+    })
+    .unwrap_or_else(|| "".into())
+}
+
 /// Number of the character that begins at a byte.
 fn char_index(text: &str, byte: usize) -> Val {
     Val::Int(text[..byte].chars().count() as i64)
@@ -171,20 +200,21 @@ pub fn call(text: &Str, method: Method, args: &[Val]) -> Option<Val> {
         (Method::Lower, []) if text.is_ascii() => Val::Str(text.to_ascii_lowercase().into()),
         (Method::Upper, []) if text.is_ascii() => Val::Str(text.to_ascii_uppercase().into()),
         (Method::Join, [list]) => {
-            let joined = |items: &[Val]| -> Option<String> {
-                let mut out = String::new();
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
-                        out.push_str(text);
+            let joined = |items: &[Val]| {
+                written(|out| {
+                    for (at, item) in items.iter().enumerate() {
+                        if at > 0 {
+                            out.push_str(text);
+                        }
+                        out.push_str(item.as_str()?);
                     }
-                    out.push_str(item.as_str()?);
-                }
-                Some(out)
+                    Some(())
+                })
             };
             match list {
                 Val::Set(set) => Val::Str(set.read(|set| set.iter().map(|item| &**item).collect::<Vec<_>>().join(text))?.into()),
                 Val::Dict(dict) => Val::Str(dict.read(|dict| dict.keys().map(|item| &**item).collect::<Vec<_>>().join(text))?.into()),
-                list => Val::Str(list.items(joined)??.into()),
+                list => Val::Str(list.items(joined)??),
             }
         }
         (Method::Find, [Val::Str(what)]) => text.find(&**what).map_or(Val::Int(-1), |at| char_index(text, at)),
@@ -198,6 +228,7 @@ pub fn call(text: &Str, method: Method, args: &[Val]) -> Option<Val> {
             Some((a, b)) => vec![Val::text(a), Val::Str(by.clone()), Val::text(b)],
             None => vec![Val::text(""), Val::text(""), Val::Str(text.clone())],
         }),
+        (Method::Format, args) => Val::Str(filled_in(text, args)?.into()),
         (Method::RemovePrefix, [Val::Str(what)]) => Val::text(text.strip_prefix(&**what).unwrap_or(text)),
         (Method::RemoveSuffix, [Val::Str(what)]) => Val::text(text.strip_suffix(&**what).unwrap_or(text)),
         _ => return None,
@@ -214,7 +245,13 @@ impl Val {
     }
     /// Python's `repr()`; None where ours might differ.
     pub fn repr(&self) -> Option<String> {
-        let list = |items: &[Val]| -> Option<Vec<String>> { items.iter().map(Val::repr).collect() };
+        self.repr_within(20)
+    }
+
+    /// The same of what holds no more levels: a list may hold itself.
+    fn repr_within(&self, levels: u32) -> Option<String> {
+        let below = levels.checked_sub(1)?;
+        let list = |items: &[Val]| -> Option<Vec<String>> { items.iter().map(|item| item.repr_within(below)).collect() };
         Some(match self {
             Val::None => "None".into(),
             Val::Bool(true) => "True".into(),
@@ -222,29 +259,55 @@ impl Val {
             Val::Int(number) => number.to_string(),
             Val::Str(text) if text.is_ascii() => python_repr(text),
             Val::List(items) => format!("[{}]", items.read(|items| list(items))??.join(", ")),
-            Val::Tuple(items) if items.len() == 1 => format!("({},)", items[0].repr()?),
+            Val::Tuple(items) if items.len() == 1 => format!("({},)", items[0].repr_within(below)?),
             Val::Tuple(items) => format!("({})", list(items)?.join(", ")),
             _ => return None,
         })
     }
 }
 
-/// `format % args` for plain `%s`, `%d` and `%%`.
-pub fn formatted(format: &str, args: &[Val]) -> Option<String> {
+/// `format.format(*args)` where each field is a plain `{}`.
+fn filled_in(format: &str, args: &[Val]) -> Option<String> {
     let mut args = args.iter();
-    let mut out = String::with_capacity(format.len());
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match chars.next()? {
-            '%' => out.push('%'),
-            's' => out.push_str(&args.next()?.shown()?),
-            'd' => out.push_str(&args.next()?.number()?.to_string()),
-            _ => return None,
-        }
+    let mut out = String::with_capacity(format.len() + 16);
+    let mut rest = format;
+    while let Some(at) = rest.find(['{', '}']) {
+        out.push_str(&rest[..at]);
+        let field = &rest[at..];
+        rest = if let Some(after) = field.strip_prefix("{}") {
+            out.push_str(&args.next()?.shown()?);
+            after
+        } else if let Some(after) = field.strip_prefix("{{") {
+            out.push('{');
+            after
+        } else {
+            out.push('}');
+            field.strip_prefix("}}")?
+        };
     }
-    args.next().is_none().then_some(out)
+    out.push_str(rest);
+    Some(out)
+}
+
+/// `format % args` for plain `%s`, `%d` and `%%`.
+pub fn formatted(format: &str, args: &[Val]) -> Option<Str> {
+    let mut args = args.iter();
+    written(|out| {
+        let mut rest = format;
+        while let Some(at) = rest.find('%') {
+            out.push_str(&rest[..at]);
+            match rest.as_bytes().get(at + 1)? {
+                b'%' => out.push('%'),
+                b's' => match args.next()? {
+                    Val::Str(text) => out.push_str(text),
+                    other => out.push_str(&other.repr()?),
+                },
+                b'd' => out.push_str(&args.next()?.number()?.to_string()),
+                _ => return None,
+            }
+            rest = &rest[at + 2..];
+        }
+        out.push_str(rest);
+        args.next().is_none().then_some(())
+    })
 }

@@ -137,6 +137,8 @@ pub fn realpath(path: &Path) -> Option<std::path::PathBuf> {
     let mut found = if path.is_absolute() { PathBuf::from("/") } else { std::env::current_dir().ok()? };
     let mut pending: Vec<OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
     let mut links = 0;
+    // Where it was first seen that there is nothing: nor is there below that.
+    let mut missing: Option<PathBuf> = None;
     while let Some(part) = pending.pop() {
         match Path::new(&part).components().next() {
             None | Some(Component::CurDir) => {}
@@ -146,14 +148,21 @@ pub fn realpath(path: &Path) -> Option<std::path::PathBuf> {
             }
             Some(Component::Normal(_)) => {
                 found.push(&part);
-                // Fails for what is no link, or not there.
-                if let Ok(target) = std::fs::read_link(&found) {
-                    links += 1;
-                    if links > 40 {
-                        return None;
+                if missing.as_ref().is_some_and(|missing| found.starts_with(missing)) {
+                    continue;
+                }
+                match std::fs::read_link(&found) {
+                    Ok(target) => {
+                        links += 1;
+                        if links > 40 {
+                            return None;
+                        }
+                        found.pop();
+                        pending.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
                     }
-                    found.pop();
-                    pending.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => missing = Some(found.clone()),
+                    // No link.
+                    Err(_) => {}
                 }
             }
         }
@@ -319,6 +328,31 @@ mod tests {
         let cpus = sched_getaffinity_of(0).unwrap();
         sched_setaffinity_of(0, &cpus).unwrap();
         assert!(sched_setaffinity_of(0, &[]).is_err());
+    }
+
+    #[test]
+    fn real_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a/b", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere/x", root.join("dangling")).unwrap();
+        std::os::unix::fs::symlink("circle", root.join("circle")).unwrap();
+        std::fs::write(root.join("file"), "").unwrap();
+        for (path, wanted) in [
+            ("a/./b", "a/b"),
+            ("link/..", "a"),
+            ("link/c/d", "a/b/c/d"),
+            ("none/below/../../link", "a/b"),
+            ("none/below/../link", "none/link"),
+            ("none/../none2/../link/x", "a/b/x"),
+            ("dangling/y", "nowhere/x/y"),
+            ("dangling/../../link", "a/b"),
+            ("file/z/../../link", "a/b"),
+        ] {
+            assert_eq!(realpath(&root.join(path)), Some(root.join(wanted)), "{path}");
+        }
+        assert_eq!(realpath(&root.join("circle")), None);
     }
 
     #[test]

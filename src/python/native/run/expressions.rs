@@ -1,6 +1,7 @@
 //! Expressions: attributes, items and operators.
 
 use super::*;
+use std::borrow::Cow;
 
 impl Run<'_> {
     pub(super) fn eval(&self, node: &Node, frame: &Frame<'_>) -> PyResult<Val> {
@@ -18,6 +19,7 @@ impl Run<'_> {
             }
             Node::Call(call) => return self.call(call, frame),
             Node::MethodCall(call) => return self.method_call(call, frame),
+            Node::SpreadCall(call) => return self.spread_call(call, frame),
             Node::And(parts) => {
                 let mut value = Val::None;
                 for (at, part) in parts.iter().enumerate() {
@@ -46,22 +48,25 @@ impl Run<'_> {
                     Val::from_object(negative, self.vm)
                 }
             },
+            Node::Binary(Operator::Add, parts, line) if matches!(parts[0], Node::Binary(Operator::Add, ..)) => {
+                return self.sum(&parts[0], &parts[1], *line, frame);
+            }
             Node::Binary(op, parts, line) => {
-                let left = self.eval(&parts[0], frame)?;
-                let right = self.eval(&parts[1], frame)?;
+                let left = self.seen(&parts[0], frame)?;
+                let right = self.seen(&parts[1], frame)?;
                 return self.binary(*op, &left, &right).inspect_err(|_| frame.at(*line));
             }
             Node::Compare(left, rest, line) => {
-                let mut left = self.eval(left, frame)?;
+                let mut left = self.seen(left, frame)?;
                 for (at, (op, right)) in rest.iter().enumerate() {
-                    let right = self.eval(right, frame)?;
+                    let right = self.seen(right, frame)?;
                     let found = self.compare(*op, &left, &right).inspect_err(|_| frame.at(*line))?;
                     if at + 1 == rest.len() || !found.is_true(self.vm)? {
                         return Ok(found);
                     }
                     left = right;
                 }
-                left
+                left.into_owned()
             }
             Node::If(parts) => {
                 let part = if self.test(&parts[0], frame)? { &parts[1] } else { &parts[2] };
@@ -69,7 +74,7 @@ impl Run<'_> {
             }
             Node::Index(parts, line) => {
                 let object = self.eval(&parts[0], frame)?;
-                let index = self.eval(&parts[1], frame)?;
+                let index = self.seen(&parts[1], frame)?;
                 return self.index(&object, &index).inspect_err(|_| frame.at(*line));
             }
             Node::Slice(parts, line) => {
@@ -129,6 +134,46 @@ impl Run<'_> {
         })
     }
 
+    /// `a + b + c`: texts are put together once.
+    fn sum(&self, left: &Node, last: &Node, line: u32, frame: &Frame<'_>) -> PyResult<Val> {
+        // From the left, each with the line of its operator; the first has none.
+        let mut operands = vec![(last, line)];
+        let mut node = left;
+        while let Node::Binary(Operator::Add, parts, line) = node {
+            operands.push((&parts[1], *line));
+            node = &parts[0];
+        }
+        let mut texts = Vec::with_capacity(operands.len() + 1);
+        let mut sum = match self.eval(node, frame)? {
+            Val::Str(text) => {
+                texts.push(text);
+                None
+            }
+            other => Some(other),
+        };
+        while let Some((node, line)) = operands.pop() {
+            let value = self.eval(node, frame)?;
+            let so_far = match (sum.take(), value) {
+                (None, Val::Str(text)) => {
+                    texts.push(text);
+                    continue;
+                }
+                (None, value) => (Val::Str(text::together(&std::mem::take(&mut texts))), value),
+                (Some(sum), value) => (sum, value),
+            };
+            sum = Some(self.binary(Operator::Add, &so_far.0, &so_far.1).inspect_err(|_| frame.at(line))?);
+        }
+        Ok(sum.unwrap_or_else(|| Val::Str(text::together(&texts))))
+    }
+
+    /// A value that is only looked at.
+    fn seen<'n>(&self, node: &'n Node, frame: &Frame<'_>) -> PyResult<Cow<'n, Val>> {
+        match node {
+            Node::Const(value) => Ok(Cow::Borrowed(value)),
+            node => self.eval(node, frame).map(Cow::Owned),
+        }
+    }
+
     pub(super) fn evals(&self, nodes: &[Node], frame: &Frame<'_>) -> PyResult<Vec<Val>> {
         let mut values = Vec::with_capacity(nodes.len() + 2);
         for node in nodes {
@@ -139,13 +184,14 @@ impl Run<'_> {
 
     pub(super) fn attribute(&self, object: &Val, name: Name) -> PyResult<Val> {
         let text = matches!(object, Val::Str(_));
-        let object = object.to_object(self.vm)?;
-        if object.class().is(self.vm.ctx.types.module_type)
+        if let Val::Object(object) = object
+            && object.class().is(self.vm.ctx.types.module_type)
             && let Some(module) = object.downcast_ref::<PyModule>()
             && let Some(found) = module.dict().get_item_opt(name.as_object(), self.vm)?
         {
             return Ok(self.fixed(found));
         }
+        let object = object.to_object(self.vm)?;
         if !text {
             self.asked();
         }
@@ -268,12 +314,7 @@ impl Run<'_> {
 
     pub(super) fn binary(&self, op: Operator, left: &Val, right: &Val) -> PyResult<Val> {
         let known = match (op, left, right) {
-            (Operator::Add, Val::Str(a), Val::Str(b)) => {
-                let mut text = String::with_capacity(a.len() + b.len());
-                text.push_str(a);
-                text.push_str(b);
-                Some(Val::Str(text.into()))
-            }
+            (Operator::Add, Val::Str(a), Val::Str(b)) => Some(Val::Str(text::together(&[&**a, b]))),
             (Operator::Add, Val::List(a), Val::List(b)) => {
                 a.read(|a| b.read(|b| Val::list([a.as_slice(), b.as_slice()].concat()))).flatten()
             }
@@ -286,7 +327,7 @@ impl Run<'_> {
                 Val::Dict(_) | Val::Object(_) | Val::Store(_) => None,
                 one => text::formatted(format, std::slice::from_ref(one)),
             }
-            .map(|text| Val::Str(text.into())),
+            .map(Val::Str),
             (Operator::BitOr, Val::Set(a), Val::Set(b)) => a
                 .read(|a| b.read(|b| Val::Set(Shared::new(a.iter().chain(b).cloned().collect()))))
                 .flatten(),

@@ -16,6 +16,10 @@ impl Run<'_> {
         Ok(match value {
             Val::List(list) if list.object().is_none() => Items::List(list, 0),
             Val::Tuple(items) => Items::Ours(items.to_vec().into_iter()),
+            Val::Store(store) => match self.names_of(&store)? {
+                Some(names) => Items::Ours(names.into_iter()),
+                None => Items::Object(crate::store::wrap(&store, self.vm)?.get_iter(self.vm)?.into()),
+            },
             value => match known::snapshot(&value) {
                 Some(items) if matches!(value, Val::Dict(_) | Val::Set(_)) => {
                     let size = items.len();
@@ -29,6 +33,16 @@ impl Run<'_> {
                 }
             },
         })
+    }
+
+    /// The names of a store, as going through it finds them. None: the VM has to say.
+    pub(super) fn names_of(&self, store: &DataStore) -> PyResult<Option<Vec<Val>>> {
+        self.asked();
+        if !crate::store::names_are_its_own(store, self.vm)? {
+            return Ok(None);
+        }
+        let names = waiting(self.vm, || store.keys()).map_err(|error| from_data(self.vm, error))?;
+        Ok(Some(names.into_iter().map(Val::Str).collect()))
     }
 
     pub(super) fn next(&self, items: &mut Items) -> PyResult<Option<Val>> {

@@ -175,6 +175,8 @@ impl Run<'_> {
                 let more = more.to_value(false, vm)?;
                 waiting(vm, || store.prepend_flag(name, flag, more, &info))
             }
+            (StoreMethod::RenameVar, [Val::Str(name), Val::Str(new)]) => waiting(vm, || store.rename_var(name, new, &info)),
+            (StoreMethod::CreateCopy, []) => return Ok(Some(Val::Store(store.create_copy()))),
             (StoreMethod::DelVarFlag, [Val::Str(name), Val::Str(flag)]) => waiting(vm, || store.del_flag(name, flag, &info)),
             (StoreMethod::GetVarFlags, [Val::Str(name)]) => {
                 let flags = waiting(vm, || store.get_flags(name, None, false)).map_err(failed)?;

@@ -12,7 +12,7 @@ pub use place::caller;
 
 use place::Place;
 use statements::Flow;
-use crate::native::compile::{Body, Call, Comprehension, Kind, MethodCall, Name, Node, Piece, Statement, Target, Try};
+use crate::native::compile::{Body, Call, Comprehension, Kind, MethodCall, Name, Node, Piece, SpreadCall, Statement, Target, Try};
 use crate::native::function::{self, Func, Native};
 use crate::native::known;
 use crate::native::text::{self, Method};
@@ -23,7 +23,7 @@ use hz_data::{DataStore, Depends, Read, SetInfo};
 use hz_diagnostics::Str;
 use indexmap::{IndexMap, IndexSet};
 use ruff_python_ast::{CmpOp, Operator};
-use rustpython_vm::builtins::{PyBaseExceptionRef, PyFunction, PyList, PyModule, PySet};
+use rustpython_vm::builtins::{PyBaseExceptionRef, PyFunction, PyList, PyModule, PySet, PyStr};
 use rustpython_vm::function::{FuncArgs, KwArgs};
 use rustpython_vm::protocol::{PyIter, PyIterReturn};
 use rustpython_vm::types::PyComparisonOp;

@@ -268,9 +268,10 @@ impl Run<'_> {
             || class.is(types.function_type)
             || class.is(types.builtin_function_or_method_type)
             || class.is(types.type_type);
-        if !fixed {
-            self.asked();
+        if fixed {
+            return Val::Object(found);
         }
+        self.asked();
         Val::from_object(found, self.vm)
     }
 
