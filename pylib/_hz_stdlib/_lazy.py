@@ -14,7 +14,7 @@ from _frozen_importlib import FrozenImporter, _find_spec, module_from_spec
 from _thread import RLock
 
 _NAMES = frozenset((
-    "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "dis", "fnmatch", "glob", "inspect", "ipaddress",
+    "argparse", "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "decimal", "dis", "fnmatch", "glob", "inspect", "ipaddress",
     "json", "linecache", "locale", "logging.config", "logging.handlers", "lzma", "multiprocessing", "pickle", "random", "select", "shutil", "signal", "socket",
     "subprocess", "tempfile", "textwrap", "tokenize", "traceback", "uuid", "zipfile",
 ))
@@ -184,10 +184,13 @@ def defer(name):
     setattr(package, last, module)
 
 
-def run_all():
-    """Runs what was put off: what follows uses much of it, in processes that share what is there now."""
+def run_all(parsing=False):
+    """Runs what was put off: what follows uses much of it, in processes that share what is there now. Where that is
+    `parsing` alone, the standard library's stay put off: hardly a recipe uses one."""
     for module in list(sys.modules.values()):
         if type(module) is _NotRunYet:
+            if parsing and module.__name__ in _NAMES:
+                continue
             try:
                 _run(module)
             except Exception:

@@ -59,11 +59,21 @@ pub(crate) fn pycache() -> Option<&'static PathBuf> {
     PYCACHE.get()
 }
 
-/// Runs every module that is imported and was put off until it is used. Processes forked from here on
-/// share them.
-pub fn run_deferred() {
+/// What processes that are forked are for.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Helping {
+    Parsing,
+    Tasks,
+}
+
+/// Runs every module that is imported and was put off until it is used, as far as such processes use it. Those forked
+/// from here on share them.
+pub fn run_deferred(helping: Helping) {
     enter(|vm| {
-        let run = |vm: &VirtualMachine| crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((), vm);
+        let run = |vm: &VirtualMachine| {
+            let parsing = vm.ctx.new_bool(helping == Helping::Parsing);
+            crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((parsing,), vm)
+        };
         if let Err(error) = run(vm) {
             vm.print_exception(&error);
         }

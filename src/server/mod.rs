@@ -20,6 +20,7 @@ mod program;
 mod queries;
 mod raised;
 mod queue_events;
+mod resident;
 mod session;
 mod signals;
 mod signatures;

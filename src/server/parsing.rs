@@ -160,7 +160,7 @@ struct Known {
 fn look_up(mut cache: RecipeCache, jobs: &[Job]) -> Known {
     let results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends, j.layer.as_deref())).collect();
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
-    let todo = large_first(todo, |n| std::fs::metadata(&jobs[n].file).map_or(0, |found| found.len()));
+    let todo = large_early(todo, |n| std::fs::metadata(&jobs[n].file).map_or(0, |found| found.len()));
     Known { cache, results, todo }
 }
 
@@ -310,11 +310,16 @@ fn halted(data: &DataStore) -> Error {
 /// Recipe files of so many bytes take long and much memory.
 const LARGE: u64 = 100_000;
 
-/// Large ones are parsed first: while there is little else in memory, and nobody waits for the last one.
-fn large_first(todo: Vec<usize>, size: impl Fn(usize) -> u64) -> Vec<usize> {
-    let (mut first, rest): (Vec<usize>, Vec<usize>) = todo.into_iter().partition(|n| size(*n) >= LARGE);
-    first.extend(rest);
-    first
+/// So many recipes are parsed before them: what parsers keep of those, since most recipes have it, lies together then, and
+/// not among what a large one needs for a moment.
+const LEAD: usize = 48;
+
+/// Large ones are parsed early: while there is little else in memory, and nobody waits for the last one.
+fn large_early(todo: Vec<usize>, size: impl Fn(usize) -> u64) -> Vec<usize> {
+    let (large, mut order): (Vec<usize>, Vec<usize>) = todo.into_iter().partition(|n| size(*n) >= LARGE);
+    let lead = order.len().min(LEAD);
+    order.splice(lead..lead, large);
+    order
 }
 
 /// So many recipes use most of the layers' Python libraries: they are run once, for all parsers.
@@ -329,10 +334,11 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
         _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
     if todo.len() > MANY {
-        hz_python::run_deferred();
+        hz_python::run_deferred(hz_python::Helping::Parsing);
     }
     let finalise: IndexMap<Str, BaseHashes> =
         config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?.later()))).collect::<Result<_>>()?;
+    crate::resident::let_go();
     // What there is now stays. Looking at it for garbage would make every parser a copy of its own of all of it.
     python(|vm| call(vm, "gc", "freeze", Vec::new())).map_err(python_error)?;
     let fork = || match hz_python::fork()? {
@@ -522,8 +528,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_recipes_come_first_and_the_others_in_their_order() {
+    fn large_recipes_come_early_and_the_others_in_their_order() {
         let sizes = [10, LARGE - 1, LARGE, 5, 3 * LARGE];
-        assert_eq!(large_first(vec![0, 1, 2, 4], |n| sizes[n]), [2, 4, 0, 1]);
+        let size = |n: usize| sizes.get(n).copied().unwrap_or_default();
+        assert_eq!(large_early(vec![0, 1, 2, 4], size), [0, 1, 2, 4]);
+        assert_eq!(large_early(vec![2, 0, 4, 1], size), [0, 1, 2, 4]);
+        let many = large_early((0..LEAD + 10).collect(), size);
+        assert_eq!(many[..3], [0, 1, 3]);
+        assert_eq!(many[LEAD..LEAD + 4], [2, 4, LEAD + 2, LEAD + 3]);
     }
 }
