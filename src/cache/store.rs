@@ -1,8 +1,9 @@
-//! The cache: one large file, and a small one beside it with what was parsed since.
+//! The cache: one large file, and smaller ones beside it with what was parsed since.
 //!
 //! A file begins with texts and recipes in the order in which they came, and ends with what says where they are: what was
-//! parsed is written at once and need not stay in memory. Both are replaced as a whole. Writing the large one takes longer than parsing a recipe, so what few recipes say
-//! anew goes into the small one ([`ADDITION`]), until it holds too much. It names the file that it adds to.
+//! parsed is written at once and need not stay in memory. Each is replaced as a whole. Writing the large one takes longer
+//! than parsing a recipe, so what some recipes say anew goes into a smaller one ([`ADDITION`]), and what few say anew after
+//! that into a smaller one still, until each holds too much beside the one below, which it names.
 
 use crate::base::{Base, Changes, changes};
 use crate::basehashes::{self, Kept};
@@ -24,13 +25,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bumped whenever the archived types change.
-const KIND: &Kind = b"hz-recipes-00007";
+const KIND: &Kind = b"hz-recipes-00008";
 
-/// What the name of the file beside the cache file ends in.
+/// What the names of the files beside the cache file end in; the second one's goes on with its number.
 const ADDITION: &str = "-added";
 
-/// The file beside holds at most this part of the recipe files.
-const SMALL: usize = 8;
+/// Files beside it.
+const ADDITIONS: usize = 2;
+
+/// May a file with so many recipe files stand beside one with so many that count? Writing them again each time has to take
+/// less than writing all would; above the first, several edits come before that.
+fn is_small(adding: usize, staying: usize, level: usize) -> bool {
+    if level == 1 { adding * 3 <= staying * 2 } else { adding * 8 <= staying }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -50,15 +57,8 @@ struct Archive {
     files: Vec<(u32, u32)>,
     /// Sum of the file that this one adds to; zeros in that one itself.
     onto: [u8; 32],
-    /// Numbers of the recipe files there that no longer count.
-    gone: Vec<u32>,
-}
-
-/// Where recipe files are, with the tables of what they name by number.
-trait Tabled: Tables {
-    fn file(&self, n: usize) -> Option<PackedFile>;
-    /// A file that recipes were made from.
-    fn state(&self, n: u32) -> Option<(String, FileState)>;
+    /// Numbers of the recipe files below that no longer count: which of the files, number there.
+    gone: Vec<(u32, u32)>,
 }
 
 /// A finished file.
@@ -86,9 +86,13 @@ impl Mapped {
 
     /// The files at `path`: the large one first.
     fn open_all(path: &Path) -> Vec<Arc<Mapped>> {
-        let Some(large) = Mapped::open(path) else { return Vec::new() };
-        let addition = Mapped::open(&beside(path)).filter(|small| small.archive().onto == large.stored.sum());
-        [Some(large), addition].into_iter().flatten().map(Arc::new).collect()
+        let mut below = [0; 32];
+        let files = (0..=ADDITIONS).map_while(|level| {
+            let mapped = Mapped::open(&beside(path, level)).filter(|mapped| mapped.archive().onto == below)?;
+            below = mapped.stored.sum();
+            Some(Arc::new(mapped))
+        });
+        files.collect()
     }
 
     fn archive(&self) -> &ArchivedArchive {
@@ -102,6 +106,13 @@ impl Mapped {
         // SAFETY: as above.
         unsafe { rkyv::access_unchecked::<ArchivedPackedFile>(&self.stored[from..from + length]) }
     }
+    fn file(&self, n: usize) -> Option<PackedFile> {
+        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(self.record(n)).ok()
+    }
+    /// A file that recipes were made from.
+    fn state(&self, n: u32) -> Option<(String, FileState)> {
+        rkyv::deserialize::<(String, FileState), rkyv::rancor::Error>(&self.archive().index.files[n as usize]).ok()
+    }
 }
 
 impl Tables for Mapped {
@@ -114,15 +125,6 @@ impl Tables for Mapped {
     }
     fn node(&self, n: u32) -> Node {
         self.archive().index.node_at(n)
-    }
-}
-
-impl Tabled for Mapped {
-    fn file(&self, n: usize) -> Option<PackedFile> {
-        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(self.record(n)).ok()
-    }
-    fn state(&self, n: u32) -> Option<(String, FileState)> {
-        rkyv::deserialize::<(String, FileState), rkyv::rancor::Error>(&self.archive().index.files[n as usize]).ok()
     }
 }
 
@@ -151,8 +153,21 @@ impl Growing {
         self.draft.append(&bytes);
     }
 
+    /// Of what [`Draft::map`] made readable.
+    fn file(&self, n: usize) -> Option<PackedFile> {
+        let (from, length) = self.files[n];
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(length as usize);
+        aligned.extend_from_slice(self.draft.get(from as usize, length as usize));
+        if aligned.len() < length as usize {
+            return None;
+        }
+        // SAFETY: what `add_file` wrote, aligned.
+        let record = unsafe { rkyv::access_unchecked::<ArchivedPackedFile>(&aligned) };
+        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(record).ok()
+    }
+
     /// Puts the file at `path`. After an error all is as before.
-    fn finish(&mut self, path: &Path, base: Base, onto: [u8; 32], gone: Vec<u32>) -> io::Result<Mapped> {
+    fn finish(&mut self, path: &Path, base: Base, onto: [u8; 32], gone: Vec<(u32, u32)>) -> io::Result<Mapped> {
         // Lent for a moment rather than copied.
         let (index, files) = (std::mem::take(&mut self.numbering.index), std::mem::take(&mut self.files));
         let archive = Archive { base, index, files, onto, gone };
@@ -178,27 +193,14 @@ impl Tables for Growing {
     }
 }
 
-impl Tabled for Growing {
-    fn file(&self, n: usize) -> Option<PackedFile> {
-        let (from, length) = self.files[n];
-        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(length as usize);
-        aligned.extend_from_slice(self.draft.get(from as usize, length as usize));
-        if aligned.len() < length as usize {
-            return None;
-        }
-        // SAFETY: what `add_file` wrote, aligned.
-        let record = unsafe { rkyv::access_unchecked::<ArchivedPackedFile>(&aligned) };
-        rkyv::deserialize::<PackedFile, rkyv::rancor::Error>(record).ok()
-    }
-    fn state(&self, n: u32) -> Option<(String, FileState)> {
-        self.numbering.index.files.get(n as usize).cloned()
-    }
-}
-
-/// Where what is added to the file at `path` is.
-fn beside(path: &Path) -> PathBuf {
+/// Where the file at `path` is, or what is added to it.
+fn beside(path: &Path, level: usize) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(ADDITION);
+    match level {
+        0 => {}
+        1 => name.push(ADDITION),
+        level => name.push(format!("{ADDITION}-{level}")),
+    }
     name.into()
 }
 
@@ -212,8 +214,8 @@ struct Known {
 /// What was parsed in this run, with numbers of its own.
 enum Fresh {
     Growing(Growing),
-    /// As it lies in a file, behind so many recipe files that were known before.
-    Saved(Mapped, usize),
+    /// As it lies in a file, with recipe files that were known before behind it.
+    Saved(Mapped),
 }
 
 /// What was parsed, to be read.
@@ -282,7 +284,7 @@ impl Place {
         match &self.source {
             Source::Mapped(mapped) => mapped.look(self.file, self.variant, look),
             Source::Fresh(fresh) => match &*readable(fresh) {
-                Fresh::Saved(mapped, before) => mapped.look(before + self.file, self.variant, look),
+                Fresh::Saved(mapped) => mapped.look(self.file, self.variant, look),
                 Fresh::Growing(growing) => {
                     let row = growing.file(self.file).map(|mut file| file.infos.swap_remove(self.variant));
                     let lists = &growing.numbering.index.lists;
@@ -302,7 +304,7 @@ impl Place {
         match &self.source {
             Source::Mapped(mapped) => Some(look(mapped, self.file)),
             Source::Fresh(fresh) => match &*readable(fresh) {
-                Fresh::Saved(mapped, before) => Some(look(mapped, before + self.file)),
+                Fresh::Saved(mapped) => Some(look(mapped, self.file)),
                 Fresh::Growing(_) => None,
             },
         }
@@ -328,7 +330,7 @@ impl Place {
         match &self.source {
             Source::Mapped(mapped) => look(&mapped.signatures(self.file, self.variant)?, &**mapped),
             Source::Fresh(fresh) => match &*readable(fresh) {
-                Fresh::Saved(mapped, before) => look(&mapped.signatures(before + self.file, self.variant)?, mapped),
+                Fresh::Saved(mapped) => look(&mapped.signatures(self.file, self.variant)?, mapped),
                 Fresh::Growing(growing) => look(&growing.file(self.file)?.siggen[self.variant], growing),
             },
         }
@@ -379,13 +381,12 @@ impl RecipeCache {
         }
         let changes = newest.unwrap_or_default();
         let mut untaken = FxHashMap::default();
-        let gone: FxHashSet<usize> = old.iter().flat_map(|old| old.archive().gone.iter()).map(|n| n.to_native() as usize).collect();
+        let gone = old.iter().flat_map(|old| old.archive().gone.iter());
+        let gone: FxHashSet<(usize, usize)> = gone.map(|gone| (gone.0.to_native() as usize, gone.1.to_native() as usize)).collect();
         for (mapped, of) in old.iter().enumerate() {
-            for n in 0..of.archive().files.len() {
-                if mapped > 0 || !gone.contains(&n) {
-                    let file = of.record(n);
-                    untaken.insert((file.mc.as_str().into(), file.path.as_str().into()), Known { mapped, file: n });
-                }
+            for n in (0..of.archive().files.len()).filter(|n| !gone.contains(&(mapped, *n))) {
+                let file = of.record(n);
+                untaken.insert((file.mc.as_str().into(), file.path.as_str().into()), Known { mapped, file: n });
             }
         }
         let held = untaken.values().map(|known| old[known.mapped].record(known.file).infos.len()).sum();
@@ -513,23 +514,13 @@ impl RecipeCache {
         let lock = self.fresh.clone();
         let mut fresh = write(&lock);
         let Fresh::Growing(growing) = &mut *fresh else { return Ok(()) };
-        let (large, small) = (self.path.clone(), beside(&self.path));
-        let staying = self.kept.iter().filter(|known| known.mapped == 0).count();
-        let adding = self.kept.len() - staying + growing.files.len();
-        let adds = !self.old.is_empty() && adding * SMALL <= staying;
-        let path = if adds { &small } else { &large };
-        let saved = if adds {
-            self.add(growing, path)
-        } else if self.kept.is_empty() {
-            growing.finish(path, self.joined_base(), [0; 32], Vec::new()).map(|mapped| (mapped, 0))
-        } else {
-            self.merge(0, growing, path, [0; 32], Vec::new())
-        };
-        let (mapped, before) = saved.map_err(|source| CacheError::Write { path: path.clone(), source })?;
-        *fresh = Fresh::Saved(mapped, before);
-        if !adds {
+        let level = self.level_for(growing.files.len());
+        let path = beside(&self.path, level);
+        let saved = self.write(level, growing, &path);
+        *fresh = Fresh::Saved(saved.map_err(|source| CacheError::Write { path, source })?);
+        for level in level + 1..=ADDITIONS {
             // It adds to a file that is no more, so nobody would believe it.
-            let _ = std::fs::remove_file(&small);
+            let _ = std::fs::remove_file(beside(&self.path, level));
         }
         self.workers.clear();
         self.changed = false;
@@ -547,26 +538,38 @@ impl RecipeCache {
         base
     }
 
-    /// Writes the file beside: what the large one lacks.
-    fn add(&self, growing: &mut Growing, path: &Path) -> io::Result<(Mapped, usize)> {
-        let staying: FxHashSet<usize> = self.kept.iter().filter(|known| known.mapped == 0).map(|known| known.file).collect();
-        let (onto, count) = self.old.first().map_or(([0; 32], 0), |large| (large.stored.sum(), large.archive().files.len()));
-        let gone = (0..count).filter(|n| !staying.contains(n)).map(|n| n as u32).collect();
-        self.merge(1, growing, path, onto, gone)
+    /// Recipe files that go on from one of the files.
+    fn kept_of(&self, level: usize) -> impl Iterator<Item = usize> {
+        self.kept.iter().filter(move |known| known.mapped == level).map(|known| known.file)
     }
 
-    /// Writes a file of what is kept of the mapped ones from the `from`th on, and of what is new, with one set of tables.
-    /// Only what is in use goes into it. Gives how many recipe files come before the new ones, too.
-    fn merge(&self, from: usize, growing: &mut Growing, path: &Path, onto: [u8; 32], gone: Vec<u32>) -> io::Result<(Mapped, usize)> {
-        let mut into = Growing::new(path);
-        for (mapped, old) in self.old.iter().enumerate().skip(from) {
-            let kept = self.kept.iter().filter(|known| known.mapped == mapped).map(|known| known.file);
-            move_files(&**old, kept, &mut into)?;
+    /// Which file is written with so many new recipe files. Those above it go into it.
+    fn level_for(&self, new: usize) -> usize {
+        let mut level = self.old.len();
+        let mut adding = new;
+        while level > 0 {
+            let below = self.kept_of(level - 1).count();
+            if level <= ADDITIONS && is_small(adding, below, level) {
+                break;
+            }
+            adding += below;
+            level -= 1;
         }
-        let before = into.files.len();
-        growing.draft.map();
-        move_files(growing, 0..growing.files.len(), &mut into)?;
-        into.finish(path, self.joined_base(), onto, gone).map(|mapped| (mapped, before))
+        level
+    }
+
+    /// Writes a file of what is new, and of what is kept of the one that was there and those above it.
+    fn write(&self, level: usize, growing: &mut Growing, path: &Path) -> io::Result<Mapped> {
+        for (n, old) in self.old.iter().enumerate().skip(level) {
+            move_files(old, self.kept_of(n), growing)?;
+        }
+        let (below, mut gone) = (&self.old[..level], Vec::new());
+        for (n, old) in below.iter().enumerate() {
+            let staying: FxHashSet<usize> = self.kept_of(n).collect();
+            gone.extend((0..old.archive().files.len()).filter(|file| !staying.contains(file)).map(|file| (n as u32, file as u32)));
+        }
+        let onto = below.last().map_or([0; 32], |below| below.stored.sum());
+        growing.finish(path, self.joined_base(), onto, gone)
     }
 }
 
@@ -596,7 +599,7 @@ fn serialized(archive: &Archive) -> Result<rkyv::util::AlignedVec, rkyv::rancor:
 
 /// Numbers of some tables in others, found out one by one.
 struct Move<'a> {
-    from: &'a dyn Tabled,
+    from: &'a Mapped,
     into: &'a mut Growing,
     texts: FxHashMap<u32, u32>,
     lists: FxHashMap<u32, u32>,
@@ -637,7 +640,7 @@ impl Move<'_> {
 }
 
 /// Moves recipe files from one set of tables to another.
-fn move_files(from: &dyn Tabled, files: impl Iterator<Item = usize>, into: &mut Growing) -> io::Result<()> {
+fn move_files(from: &Mapped, files: impl Iterator<Item = usize>, into: &mut Growing) -> io::Result<()> {
     let (texts, lists, nodes) = (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
     let moving = RefCell::new(Move { from, into, texts, lists, nodes, files: FxHashMap::default() });
     let (text, list) = (|n| moving.borrow_mut().text(n), |n| moving.borrow_mut().list(n));
@@ -771,17 +774,59 @@ mod tests {
         assert_eq!(run("e", "k"), (vec![3], named("e", "c")));
         assert!(std::fs::read(&file).unwrap() == large, "the large file is as it was");
         // Without what was added the large file tells of files that have changed since.
-        let small = std::fs::read(beside(&file)).unwrap();
-        std::fs::write(beside(&file), &small[..small.len() - 1]).unwrap();
+        let small = std::fs::read(beside(&file, 1)).unwrap();
+        std::fs::write(beside(&file, 1), &small[..small.len() - 1]).unwrap();
         assert_eq!(run("f", "k"), (vec![3, 4], named("f", "f")));
         assert_eq!(RecipeCache::open(&file, base("k")).len(), 20);
         content("4", &paths[..10]);
         assert_eq!(run("g", "k").0.len(), 10);
-        assert!(!beside(&file).exists(), "too much for the file beside");
+        assert!(!beside(&file, 1).exists(), "too much for the file beside");
         assert_eq!(run("h", "k").0.len(), 0);
-        std::fs::write(beside(&file), &small).unwrap();
+        std::fs::write(beside(&file, 1), &small).unwrap();
         assert_eq!(run("i", "k").0.len(), 0, "it adds to another file");
         assert_eq!(run("j", "other").0.len(), 20);
+    }
+
+    #[test]
+    fn few_recipes_go_beside_what_is_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cache");
+        let paths: Vec<PathBuf> = (0..20).map(|n| dir.path().join(format!("{n}.bb"))).collect();
+        let content = |text: &str, paths: &[PathBuf]| paths.iter().for_each(|path| std::fs::write(path, text).unwrap());
+        let run = |pn: &str| {
+            let mut cache = RecipeCache::open(&file, base("k"));
+            let (mut packer, mut parsed_now, mut names) = (Packer::new(), 0, String::new());
+            for path in &paths {
+                let recipes = cache.take("", path.to_str().unwrap(), &[], None).unwrap_or_else(|| {
+                    parsed_now += 1;
+                    cache.absorb(0, &packer.pack(parsed(path, pn))).unwrap()
+                });
+                names.push_str(&recipes[0].pn);
+            }
+            cache.save().unwrap();
+            let there = (1..=ADDITIONS).map(|level| beside(&file, level).exists()).collect::<Vec<_>>();
+            (parsed_now, names, there)
+        };
+        let is = |parsed, names: &str, there: [bool; ADDITIONS]| (parsed, names.to_string(), there.to_vec());
+        content("1", &paths);
+        assert_eq!(run("a"), is(20, "aaaaaaaaaaaaaaaaaaaa", [false, false]));
+        content("2", &paths[..8]);
+        assert_eq!(run("b"), is(8, "bbbbbbbbaaaaaaaaaaaa", [true, false]));
+        let (large, first) = (std::fs::read(&file).unwrap(), std::fs::read(beside(&file, 1)).unwrap());
+        content("3", &paths[9..10]);
+        assert_eq!(run("c"), is(1, "bbbbbbbbacaaaaaaaaaa", [true, true]));
+        assert_eq!(run("d"), is(0, "bbbbbbbbacaaaaaaaaaa", [true, true]));
+        assert!(std::fs::read(&file).unwrap() == large && std::fs::read(beside(&file, 1)).unwrap() == first, "as they were");
+        content("4", &paths[9..10]);
+        assert_eq!(run("e"), is(1, "bbbbbbbbaeaaaaaaaaaa", [true, true]), "in place of the last one");
+        content("5", &paths[10..11]);
+        assert_eq!(run("f"), is(1, "bbbbbbbbaefaaaaaaaaa", [false, false]), "too much: all goes into one");
+        assert_eq!(run("g"), is(0, "bbbbbbbbaefaaaaaaaaa", [false, false]));
+        content("6", &paths[..8]);
+        content("7", &paths[8..9]);
+        assert_eq!(run("h").0, 9);
+        std::fs::write(beside(&file, 2), &first).unwrap();
+        assert_eq!(run("i").0, 0, "it adds to something else");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! generator makes them itself.
 
 use crate::bridge::{call, module, python, text};
-use crate::farm::{Farm, Message};
+use crate::farm::{Farm, Message, add_part, fork, parts};
 use crate::parsing::python_error;
 use hz_cache::Recipe;
 use hz_data::DataStore;
@@ -154,30 +154,16 @@ fn spread(recipes: &[&Recipe]) -> std::io::Result<()> {
         return Ok(());
     }
     let chunks: Vec<&[&Recipe]> = recipes.chunks(AT_ONCE).collect();
-    let fork = || match hz_python::fork()? {
-        hz_python::ForkResult::Child => Ok(0),
-        hz_python::ForkResult::Parent(pid) => Ok(pid),
-    };
-    // Length of each recipe's hashes, then the hashes.
     let make = |_: &mut (), n: usize| {
         let mut bytes = Vec::new();
-        for hashes in chunks[n].iter().map(|recipe| recipe.make_base_hashes()) {
-            bytes.extend((hashes.len() as u64).to_le_bytes());
-            bytes.extend(hashes);
-        }
+        chunks[n].iter().for_each(|recipe| add_part(&mut bytes, &recipe.make_base_hashes()));
         bytes
     };
     let mut farm = Farm::start(workers, chunks.len(), fork, |_, _| (), make, |()| Vec::new())?;
     while let Some(messages) = farm.wait(250) {
         for message in messages {
             let Message::Done { job, bytes, .. } = message else { continue };
-            let mut rest = &bytes[..];
-            for recipe in chunks[job] {
-                let Some((length, behind)) = rest.split_first_chunk::<8>() else { break };
-                let Some((hashes, behind)) = behind.split_at_checked(u64::from_le_bytes(*length) as usize) else { break };
-                recipe.take_base_hashes(hashes);
-                rest = behind;
-            }
+            chunks[job].iter().zip(parts(&bytes)).for_each(|(recipe, hashes)| recipe.take_base_hashes(hashes));
         }
     }
     Ok(())

@@ -133,6 +133,33 @@ struct Helper {
     finished: bool,
 }
 
+/// Adds a part to bytes that are sent; [`parts`] finds it.
+pub fn add_part(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend((part.len() as u64).to_le_bytes());
+    bytes.extend(part);
+}
+
+/// The parts that [`add_part`] put together.
+pub fn parts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, behind) = bytes.split_first_chunk::<8>()?;
+        let (part, behind) = behind.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        bytes = behind;
+        Some(part)
+    })
+}
+
+/// Forks for [`Farm::start`].
+///
+/// # Errors
+/// The system refuses.
+pub fn fork() -> io::Result<i32> {
+    Ok(match hz_python::fork()? {
+        hz_python::ForkResult::Child => 0,
+        hz_python::ForkResult::Parent(pid) => pid,
+    })
+}
+
 /// A running farm.
 pub struct Farm {
     helpers: Vec<Option<Helper>>,

@@ -1,7 +1,7 @@
 //! All recipes of all layers: from the cache where nothing changed, from forked parsers otherwise.
 
 use crate::bridge::{call, fire, number, python, text, trace};
-use crate::farm::{Farm, Message, Outlet};
+use crate::farm::{Farm, Message, Outlet, add_part, fork, parts};
 use hz_cache::{Base, Packer, ParsedFile, Recipe, RecipeCache};
 use hz_data::{DataError, DataStore, RuntimeError};
 use hz_diagnostics::Str;
@@ -341,10 +341,6 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
     crate::resident::let_go();
     // What there is now stays. Looking at it for garbage would make every parser a copy of its own of all of it.
     python(|vm| call(vm, "gc", "freeze", Vec::new())).map_err(python_error)?;
-    let fork = || match hz_python::fork()? {
-        hz_python::ForkResult::Child => Ok(0),
-        hz_python::ForkResult::Parent(pid) => Ok(pid),
-    };
     let make = |_: usize, outlet: &Outlet| {
         hz_meter::forked();
         hz_python::codes::forked();
@@ -373,8 +369,7 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
     let rest = |_| {
         let mut bytes = Vec::new();
         for part in [hz_codeparser::take_new().unwrap_or_default(), hz_python::codes::take_new(), hz_meter::take()] {
-            bytes.extend((part.len() as u64).to_le_bytes());
-            bytes.extend(part);
+            add_part(&mut bytes, &part);
         }
         bytes
     };
@@ -425,13 +420,8 @@ fn run_parsers(
                     }
                 }
                 Message::Rest(bytes) => {
-                    let mut rest = &bytes[..];
-                    for absorb in [|scans: &[u8]| _ = hz_codeparser::absorb(scans), hz_python::codes::absorb, hz_meter::absorb] {
-                        let Some((length, behind)) = rest.split_first_chunk::<8>() else { break };
-                        let Some((part, behind)) = behind.split_at_checked(u64::from_le_bytes(*length) as usize) else { break };
-                        absorb(part);
-                        rest = behind;
-                    }
+                    let absorb = [|scans: &[u8]| _ = hz_codeparser::absorb(scans), hz_python::codes::absorb, hz_meter::absorb];
+                    absorb.into_iter().zip(parts(&bytes)).for_each(|(absorb, part)| absorb(part));
                 }
                 Message::Died { job, status } => {
                     let file = job.map_or("nothing", |n| jobs[todo[n]].file.as_str());
