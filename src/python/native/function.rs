@@ -189,6 +189,15 @@ fn compiled(code: &PyObjectRef, globals: PyDictRef, vm: &VirtualMachine) -> Resu
     let text = |name| attribute(name).and_then(|value| value.str(vm).map(|text| text.to_string_lossy().into_owned()).map_err(|_| "text"));
     let (file, name) = (text("co_filename")?, text("co_name")?);
     let first: u32 = attribute("co_firstlineno")?.try_into_value(vm).map_err(|_| "line")?;
+    if let Some(block) = own_text(&file).and_then(|text| block(text, first))
+        && let Ok(parsed) = ruff_python_parser::parse_module(block)
+        && let [Stmt::FunctionDef(def)] = &*parsed.syntax().body
+        && def.name.as_str() == name
+    {
+        let lines = Lines::new(block, first - 1);
+        let func = Compiler::new(vm, &lines, file.into(), globals).function(def, false)?;
+        return Ok(Func { library: true, ..func });
+    }
     let library = own_module(&file).or_else(|| library(&file)).ok_or("no library")?;
     let lines = Lines::new(&library.text, 0);
     let (class, def) = definition(&library.parsed.syntax().body, "", &name, &lines, first).ok_or("not found")?;
@@ -215,15 +224,35 @@ const OWN: [(&str, &str); 4] = [
     ("bb.utils", include_str!("../../../pylib/bb/utils.py")),
 ];
 
+fn own_text(file: &str) -> Option<&'static str> {
+    OWN.iter().find(|(name, _)| *name == file).map(|(_, text)| *text)
+}
+
+/// The text of a function that begins in that line and is in no class, so that not all of a module has to be parsed
+/// for it. Where it is cut short because a text in it goes on at the margin, it is no Python.
+fn block(text: &str, first: u32) -> Option<&str> {
+    let start = match first.checked_sub(2) {
+        None => 0,
+        Some(before) => text.match_indices('\n').nth(before as usize)?.0 + 1,
+    };
+    let rest = text.get(start..)?;
+    if !rest.starts_with("def ") {
+        return None;
+    }
+    let ends = |at: &usize| !rest[at + 1..].starts_with([' ', '\t', '\n', '#', ')']);
+    let end = rest.match_indices('\n').map(|(at, _)| at).find(ends).map_or(rest.len(), |at| at + 1);
+    rest.get(..end)
+}
+
 /// One of our own modules. From a directory (`HITZELEITER_PYLIB`) their code has paths.
 fn own_module(file: &str) -> Option<Rc<Library>> {
-    let (name, text) = OWN.iter().find(|(name, _)| *name == file)?;
-    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.libraries.get(*name).cloned()) {
+    let text = own_text(file)?;
+    if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.libraries.get(file).cloned()) {
         return known;
     }
     let read = || Some(Rc::new(Library { text: text.to_string(), parsed: ruff_python_parser::parse_module(text).ok()? }));
     let found = read();
-    FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(name.to_string(), found.clone()));
+    FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(file.to_string(), found.clone()));
     found
 }
 
@@ -262,5 +291,39 @@ impl Native {
     /// Can it be called with so many values, and none by name?
     pub fn takes(&self, values: usize) -> bool {
         values >= self.required() && (values <= self.func.params || self.func.rest) && self.named.iter().all(Option::is_some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_by_their_lines() {
+        let text = "import x\n\ndef a(b,\n):\n    return 1\n\n# a remark\n    # another\ndef c(): pass\nclass D:\n    def e(self): pass\n\ndef f():\n    return 2";
+        assert_eq!(block(text, 3).map(|block| block.lines().count()), Some(6));
+        assert_eq!(block(text, 9), Some("def c(): pass\n"));
+        assert_eq!(block(text, 13), Some("def f():\n    return 2"));
+        for line in [0, 1, 2, 10, 11, 20] {
+            assert_eq!(block(text, line), None, "{line}");
+        }
+        assert_eq!(block("def a(): pass\n", 1), Some("def a(): pass\n"));
+    }
+
+    /// What is found by its line is what the whole module has there.
+    #[test]
+    fn blocks_of_our_modules_are_functions() {
+        for (module, text) in OWN {
+            let parsed = ruff_python_parser::parse_module(text).unwrap();
+            let lines = Lines::new(text, 0);
+            for stmt in &parsed.syntax().body {
+                let Stmt::FunctionDef(def) = stmt else { continue };
+                let line = lines.of(def.name.range().start());
+                let block = block(text, line).unwrap();
+                let alone = ruff_python_parser::parse_module(block).unwrap();
+                let [Stmt::FunctionDef(found)] = &*alone.syntax().body else { panic!("{module}:{line}") };
+                assert_eq!((found.name.as_str(), found.body.len()), (def.name.as_str(), def.body.len()), "{module}:{line}");
+            }
+        }
     }
 }
