@@ -322,7 +322,7 @@ mod tests {
                 let block = block(text, line).unwrap();
                 let alone = ruff_python_parser::parse_module(block).unwrap();
                 let [Stmt::FunctionDef(found)] = &*alone.syntax().body else { panic!("{module}:{line}") };
-                assert_eq!((&found.name, found.body.len()), (&def.name, def.body.len()), "{module}:{line}");
+                assert_eq!((found.name.as_str(), found.body.len()), (def.name.as_str(), def.body.len()), "{module}:{line}");
             }
         }
     }
