@@ -263,6 +263,10 @@ impl Executor for Forker {
         self.spawner.is_ready(work.tid(task))
     }
 
+    fn is_crowded(&self) -> bool {
+        self.spawner.is_crowded()
+    }
+
     fn forget_ahead(&mut self, work: &Work, task: Option<TaskId>) {
         self.spawner.discard(|tid| task.is_none_or(|task| **work.tid(task) == *tid));
     }
