@@ -691,7 +691,7 @@ def task_event(d, spec):
         args = [spec["task"], spec["mcfn"], spec["logfile"]]
         if spec["class"] == "TaskStarted":
             args.append(d.getVarFlags(spec["task"]))
-        bb.event.fire(globals()[spec["class"]](*args, d), d)
+        _hz_build.fire("bb.build." + spec["class"], globals()[spec["class"]](*args, d), d)
 
     return _status_of(step)
 
@@ -740,7 +740,7 @@ def task_succeeded(d, spec):
         bblogger.removeHandler(_running.errors)
     try:
         if spec["event"]:
-            bb.event.fire(TaskSucceeded(task, fn, spec["logfile"], d), d)
+            _hz_build.fire("bb.build.TaskSucceeded", TaskSucceeded(task, fn, spec["logfile"], d), d)
         if spec["stamp"]:
             make_stamp(task, d)
         return 0

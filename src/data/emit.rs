@@ -213,11 +213,8 @@ fn follow(
 /// body of a task's run file.
 pub fn emit_func(function: &str, out: &mut dyn Write, d: &DataStore) -> Result<()> {
     // Of the thousands of variables those few that something is written of.
-    let mut names = d.keys_with_flag_or_default(&["export", "unexport"])?;
-    names.retain(|name| !name.starts_with("__"));
-    names.sort_unstable();
-    for name in names {
-        if !flag_is_set(d, &name, "func")? {
+    for name in d.marked_keys()? {
+        if !name.starts_with("__") && !flag_is_set(d, &name, "func")? {
             emit_var(&name, out, d, false)?;
         }
     }

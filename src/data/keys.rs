@@ -4,7 +4,8 @@
 use crate::history::{FROM_EXPAND_KEYS, FROM_VARREF};
 use crate::pmap::hash_name;
 use crate::read::WEAK_FLAG;
-use crate::store::{Ctx, Overrides, State, Var};
+use crate::store::{Ctx, Marked, Overrides, State, Var};
+use crate::watch;
 use crate::{DataStore, Method, RAW, Result, SetInfo, StoreObject, Value, python_repr, text};
 use hz_diagnostics::Str;
 use rustc_hash::FxHashSet;
@@ -53,6 +54,30 @@ impl DataStore {
     pub fn keys_with_flag_or_default(&self, flags: &[&str]) -> Result<Vec<Str>> {
         let wanted = |name: &str| flags.contains(&name.strip_prefix(WEAK_FLAG).unwrap_or(name));
         self.locked(|ctx| ctx.names(|_, var| var.flags.iter().any(|(name, _)| wanted(name))))
+    }
+
+    /// Of [`Self::keys`] those with a flag `export` or `unexport`, also one that only has a default value, sorted.
+    pub fn marked_keys(&self) -> Result<Vec<Str>> {
+        let mark = |name: &str| matches!(name.strip_prefix(WEAK_FLAG).unwrap_or(name), "export" | "unexport");
+        let is_marked = |var: &Var| var.flags.iter().any(|(name, _)| mark(name));
+        self.locked(|ctx| {
+            let overrides = ctx.overrides()?;
+            watch::note_all();
+            let st = &mut *ctx.st.borrow_mut();
+            let mut names = match st.marked.take() {
+                Some(Marked { mut names, overrides: then, written }) if Arc::ptr_eq(&then, &overrides) => {
+                    names.retain(|name| !written.contains(name));
+                    let wanted = |name: &Str| st.vars.get(hash_name(name), name).is_some_and(|var| is_marked(var) && is_key(var, &overrides));
+                    names.extend(written.into_iter().filter(wanted));
+                    names
+                }
+                _ => st.vars.iter().filter(|var| is_marked(var) && is_key(var, &overrides)).map(|var| var.name.clone()).collect(),
+            };
+            names.sort_unstable();
+            names.dedup();
+            st.marked = Some(Marked { names: names.clone(), overrides, written: Vec::new() });
+            Ok(names)
+        })
     }
 
     /// The names written in this very store since it was made or copied.

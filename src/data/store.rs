@@ -153,6 +153,28 @@ impl Overrides {
     }
 }
 
+/// The names with a flag that says something about the environment of tasks. Of thousands of names those are few, and
+/// a task asks for them several times.
+pub(crate) struct Marked {
+    pub names: Vec<Str>,
+    /// Those it depended on which names there are.
+    pub overrides: Arc<Overrides>,
+    /// Names written since, which may have become such ones, or are none any more.
+    pub written: Vec<Str>,
+}
+
+impl Marked {
+    /// So many names are looked at sooner than all there are.
+    const FEW: usize = 64;
+
+    fn note_write(marked: &mut Option<Marked>, name: &Str) {
+        match marked {
+            Some(known) if known.written.len() < Marked::FEW => known.written.push(name.clone()),
+            _ => *marked = None,
+        }
+    }
+}
+
 pub(crate) struct State {
     pub id: u64,
     pub vars: PMap<Var>,
@@ -180,6 +202,8 @@ pub(crate) struct State {
     pub tracking: bool,
     pub history: History,
     pub includes: Includes,
+    /// None: to be looked for by whoever asks next.
+    pub marked: Option<Marked>,
 }
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -203,6 +227,7 @@ impl State {
             tracking: false,
             history: PMap::new(1),
             includes: Includes::new(),
+            marked: None,
         }
     }
 
@@ -226,12 +251,13 @@ impl State {
             tracking: self.tracking,
             history: self.history.clone(),
             includes: self.includes.copy(),
+            marked: None,
         }
     }
 
     /// The record of `name` for writing; made if missing. The store owns it from here on.
     pub fn var_mut(&mut self, name: &str) -> &mut Var {
-        let State { vars, dollar_names, id, cache, .. } = self;
+        let State { vars, dollar_names, id, cache, marked, .. } = self;
         let hash = hash_name(name);
         cache.touch(hash);
         let var = vars.entry(hash, name, || {
@@ -242,6 +268,7 @@ impl State {
             var
         });
         var.owner = *id;
+        Marked::note_write(marked, &var.name);
         var
     }
 

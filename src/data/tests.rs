@@ -684,3 +684,46 @@ mod kept_values {
         }
     }
 }
+
+#[test]
+fn names_with_marks_are_kept_up() {
+    let d = store();
+    let info = SetInfo { parsing: true, ..SetInfo::default() };
+    let set = |name: &str, value: &str| d.set_var(name, value, &info).unwrap();
+    let flag = |name: &str, flag: &str| d.set_flag(name, flag, "1", &info).unwrap();
+    let found = || {
+        let marked: Vec<String> = d.marked_keys().unwrap().iter().map(|name| name.to_string()).collect();
+        let mut looked_for = d.keys_with_flag_or_default(&["export", "unexport"]).unwrap();
+        looked_for.sort_unstable();
+        assert_eq!(marked, looked_for.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+        marked.join(" ")
+    };
+    set("OVERRIDES", "one");
+    for name in ["A", "B", "C"] {
+        set(name, "1");
+    }
+    flag("B", "export");
+    assert_eq!(found(), "B");
+    flag("A", "unexport");
+    flag("A", "export");
+    set("D", "2");
+    flag("C", "other");
+    assert_eq!(found(), "A B");
+    assert_eq!(found(), "A B");
+    d.del_flag("B", "export", &info).unwrap();
+    d.del_var("A", &info).unwrap();
+    flag("E", "export");
+    assert_eq!(found(), "E");
+    for at in 0..200 {
+        set(&format!("F{at}"), "x");
+        flag(&format!("F{at}"), if at == 7 { "export" } else { "func" });
+    }
+    assert_eq!(found(), "E F7");
+    set("G:two", "3");
+    flag("G", "export");
+    found();
+    set("OVERRIDES", "two");
+    found();
+    d.rename_var("F7", "H", &info).unwrap();
+    assert_eq!(found(), "E G", "flags stay behind");
+}

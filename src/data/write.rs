@@ -61,6 +61,7 @@ impl State {
             let Some(list) = &var.variants else { continue };
             let Some(at) = list.iter().position(|(n, o)| &**n == name && &**o == over) else { continue };
             self.cache.touch_name(short);
+            self.marked = None;
             if let Some(list) = self.vars.get_mut(hash_name(short), short).and_then(|var| var.variants.as_mut()) {
                 Arc::make_mut(list).remove(at);
             }

@@ -283,6 +283,12 @@ mod _hz_build {
         Ok(all)
     }
 
+    /// `bb.event.fire(event, d)` for an event of that class.
+    #[pyfunction]
+    fn fire(class: PyStrRef, event: PyObjectRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+        hz_python::runtime::fire_event(vm, &text(&class), event, d)
+    }
+
     /// Has native code logged an error since the log was opened?
     #[pyfunction]
     fn native_errors() -> bool {

@@ -34,6 +34,7 @@ struct Child {
     pid: i32,
     ended: OwnedFd,
     events: Lines<File>,
+    started: Instant,
 }
 
 /// fork(2) as the process needs it done: the child's id, or None in the child.
@@ -49,12 +50,16 @@ fn plain_fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// How long a task is on its way to the first line of what it runs, roughly.
+const START: Duration = Duration::from_millis(10);
+
 /// The running task processes.
 pub struct Spawner {
     children: Vec<Child>,
     /// Those made ahead.
     ahead: Vec<(Child, Line)>,
     fork: Fork,
+    processors: usize,
 }
 
 impl Default for Spawner {
@@ -79,7 +84,8 @@ impl Spawner {
     }
 
     pub fn with_fork(fork: Fork) -> Self {
-        Spawner { children: Vec::new(), ahead: Vec::new(), fork }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Spawner { children: Vec::new(), ahead: Vec::new(), fork, processors }
     }
 
     /// Forks; the child runs `body` and exits with the code it gives (1 if it panics). Events the
@@ -127,7 +133,7 @@ impl Spawner {
             return None;
         }
         let pid = child.pid;
-        self.children.push(child);
+        self.children.push(Child { started: Instant::now(), ..child });
         Some(pid)
     }
 
@@ -165,7 +171,14 @@ impl Spawner {
         let pipe = File::from(reader);
         // SAFETY: flags of a descriptor we own.
         unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        Ok(Child { tid: tid.to_string(), pid, ended, events: Lines::new(pipe) })
+        Ok(Child { tid: tid.to_string(), pid, ended, events: Lines::new(pipe), started: Instant::now() })
+    }
+
+    /// Has each processor a process that has just been started, or is being made ready for it?
+    pub fn is_crowded(&self) -> bool {
+        let starting = self.children.iter().filter(|child| child.started.elapsed() < START).count();
+        let preparing = self.ahead.iter().filter(|(_, line)| line.descriptor().is_some()).count();
+        starting + preparing >= self.processors
     }
 
     /// Number of task processes still running.
@@ -453,6 +466,40 @@ mod tests {
             panic!("no")
         }).unwrap();
         assert!(matches!(all(&mut spawner).as_slice(), [Report::Exited { code: 1, .. }]));
+    }
+
+    #[test]
+    fn crowded_while_tasks_start() {
+        let _one = ONE.lock();
+        let mut spawner = Spawner::with_fork(plain_fork);
+        spawner.processors = 2;
+        assert!(!spawner.is_crowded());
+        let forever = || {
+            std::thread::sleep(Duration::from_secs(60));
+            0
+        };
+        spawner.spawn("a", forever).unwrap();
+        // Has been started but now, however slow this is.
+        spawner.children[0].started = Instant::now() + Duration::from_secs(60);
+        assert!(!spawner.is_crowded(), "one of two");
+        let (mut go, wait) = std::os::unix::net::UnixStream::pair().unwrap();
+        spawner.spawn_ahead("b", false, |gate| {
+            let _ = io::Read::read(&mut &wait, &mut [0]);
+            gate.pass();
+            forever()
+        }).unwrap();
+        assert!(spawner.is_crowded(), "one starts, one is made ready");
+        go.write_all(&[1]).unwrap();
+        while !spawner.is_ready("b") {
+            spawner.wait(Some(Duration::from_secs(5))).unwrap();
+        }
+        assert!(!spawner.is_crowded(), "one waits");
+        spawner.release("b").unwrap();
+        spawner.children[1].started = Instant::now() + Duration::from_secs(60);
+        assert!(spawner.is_crowded(), "both start");
+        spawner.children[0].started = Instant::now() - START;
+        assert!(!spawner.is_crowded(), "one runs");
+        spawner.terminate(Duration::from_secs(10));
     }
 
     #[test]

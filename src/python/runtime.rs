@@ -8,10 +8,10 @@ use crate::{enter, inline, metadata, pylibs, store};
 use hz_data::{ClassEvent, DataStore, Depends, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexSet;
-use rustpython_vm::builtins::{PyDict, PyStr, PyTuple};
+use rustpython_vm::builtins::{PyDict, PyFunction, PyStr, PyTuple};
 use rustpython_vm::function::FuncArgs;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::any::Any;
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -127,16 +127,60 @@ fn fire(vm: &VirtualMachine, store: &DataStore, event: ClassEvent<'_>) -> PyResu
     hz_meter::expression(class, || {
         let event = events.get_attr(class, vm)?.call(args, vm)?;
         let d = store::wrap(store, vm)?;
-        if let Some(handlers) = handlers(vm, &events, store, class)? {
-            for (name, handler) in handlers {
-                handle(vm, &events, &name, &handler, &event, &d)?;
-            }
-            return native::call(vm, &events.get_attr("fire_to_others", vm)?, vec![event, d]);
-        }
-        let fire = events.get_attr("fire", vm)?;
-        fire.call((event, d), vm)?;
-        Ok(())
+        fire_at(vm, &events, store, &format!("bb.event.{class}"), event, d)
     })
+}
+
+/// `bb.event.fire(event, d)` for an event of that class: handlers run natively, where they can.
+pub fn fire_event(vm: &VirtualMachine, class: &str, event: PyObjectRef, d: PyObjectRef) -> PyResult<()> {
+    let events = module(vm, "bb.event")?;
+    let store = store::unwrap(&d, vm)?.clone();
+    fire_at(vm, &events, &store, class, event, d)
+}
+
+fn fire_at(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class: &str, event: PyObjectRef, d: PyObjectRef) -> PyResult<()> {
+    let Some(handlers) = handlers(vm, events, store, class)? else {
+        return events.get_attr("fire", vm)?.call((event, d), vm).map(drop);
+    };
+    for (name, handler) in handlers {
+        handle(vm, events, &name, &handler, &event, &d)?;
+    }
+    native::call(vm, &events.get_attr("fire_to_others", vm)?, vec![event, d])
+}
+
+/// Makes the handlers that want events of these classes ready, in the process others will be forked from.
+pub fn prepare_handlers(vm: &VirtualMachine, classes: &[&str]) -> PyResult<()> {
+    let events = module(vm, "bb.event")?;
+    let dict = |name: &'static str| events.get_attr(name, vm).map(|found| found.downcast::<PyDict>().ok());
+    let (Some(all), Some(masks)) = (dict("_handlers")?, dict("_event_handler_map")?) else { return Ok(()) };
+    let mut seen = FxHashSet::default();
+    for class in classes {
+        let Some(wanting) = masks.get_item_opt(*class, vm)?.and_then(|names| names.downcast::<PyDict>().ok()) else { continue };
+        for (name, _) in wanting.items_vec() {
+            if let Some(handler) = all.get_item_opt(&*name, vm)? {
+                prepare(vm, handler, &mut seen)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a function ready, and those of its namespace that it names.
+fn prepare(vm: &VirtualMachine, function: PyObjectRef, seen: &mut FxHashSet<usize>) -> PyResult<()> {
+    if function.downcast_ref::<PyFunction>().is_none() || !seen.insert(function.get_id()) {
+        return Ok(());
+    }
+    // One that cannot be done natively runs in the VM.
+    let _ = native::function::native(&function, vm);
+    let Ok(globals) = function.get_attr("__globals__", vm)?.downcast::<PyDict>() else { return Ok(()) };
+    let names = function.get_attr("__code__", vm)?.get_attr("co_names", vm)?;
+    let Some(names) = names.downcast_ref::<PyTuple>() else { return Ok(()) };
+    for name in names.as_slice() {
+        if let Some(found) = globals.get_item_opt(&**name, vm)? {
+            prepare(vm, found, seen)?;
+        }
+    }
+    Ok(())
 }
 
 /// The handlers `bb.event.fire_class_handlers` would call, in their order. None: somebody put functions of their own
@@ -158,7 +202,7 @@ fn handlers(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class:
     if events.get_attr("_eventfilter", vm)?.is_true(vm)? {
         return Ok(None);
     }
-    let wanting = masks.downcast_ref::<PyDict>().map(|masks| masks.get_item_opt(&*format!("bb.event.{class}"), vm)).transpose()?.flatten();
+    let wanting = masks.downcast_ref::<PyDict>().map(|masks| masks.get_item_opt(class, vm)).transpose()?.flatten();
     let mut found = Vec::new();
     let Some(ours) = registered_with(store) else { return Ok(Some(found)) };
     let any = any.downcast_ref::<PyDict>().is_none_or(|any| any.__len__() > 0).then_some(any);

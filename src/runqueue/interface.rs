@@ -158,6 +158,10 @@ pub trait Executor {
     fn is_ready(&mut self, _work: &Work, _task: TaskId) -> bool {
         true
     }
+    /// Has each processor something to do with the start of a task? What is prepared for later had better wait then.
+    fn is_crowded(&self) -> bool {
+        false
+    }
     /// The processes made ahead are of no use any more: all, or that of one task.
     fn forget_ahead(&mut self, _work: &Work, _task: Option<TaskId>) {}
     /// What happened; waits for something up to `timeout` (zero: only looks).

@@ -44,6 +44,9 @@ pub(crate) const PSI: &str = "RunQueue.PSI";
 /// Name of the progress shown while the queue is made ready.
 const PROGRESS: &str = "Initialising tasks";
 
+/// How long what is prepared for later waits where the processors are busy with the start of tasks.
+const CROWD: Duration = Duration::from_millis(2);
+
 /// What to do after a step.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -259,9 +262,11 @@ impl RunQueue {
         }
         // While tasks run, those that come next are made ready.
         let idle = self.state == State::Running && self.dry_exits.is_empty() && !self.options.dry_run && self.pending.is_empty();
-        if idle && self.prepare_next()? {
+        let crowded = idle && self.exec.is_crowded();
+        if idle && !crowded && self.prepare_next()? {
             return self.read_executor(Duration::ZERO);
         }
+        let timeout = if crowded { timeout.min(CROWD) } else { timeout };
         self.read_executor(if self.dry_exits.is_empty() { timeout } else { Duration::ZERO })
     }
 

@@ -187,7 +187,10 @@ impl Forker {
         self.forks += 1;
         if !std::mem::replace(&mut self.ready, true) {
             // Without it tasks run just as well.
-            let _ = crate::bridge::python(|vm| call(vm, "bb.build", "before_tasks", vec![]).map(drop));
+            let _ = crate::bridge::python(|vm| {
+                hz_python::runtime::prepare_handlers(vm, &TASK_EVENTS)?;
+                call(vm, "bb.build", "before_tasks", vec![]).map(drop)
+            });
         }
         let wanted = TASK_EVENTS.map(|class| (class, hz_python::runtime::has_handlers(class)));
         let body = |gate: &Gate| {
@@ -261,6 +264,10 @@ impl Executor for Forker {
 
     fn is_ready(&mut self, work: &Work, task: TaskId) -> bool {
         self.spawner.is_ready(work.tid(task))
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.spawner.is_crowded()
     }
 
     fn forget_ahead(&mut self, work: &Work, task: Option<TaskId>) {

@@ -314,6 +314,27 @@ fn tasks() {
     assert!(code == 0 && messages(&events, hz_events::level::WARNING).contains(&"heard"), "{events:?}");
     f.flag("LOUD", "export", "");
 
+    // Class handlers hear of a task's start and end. What they raise fails it, and the start is then not told.
+    let heard = dir.path().join("heard");
+    let body = format!("    with open('{}', 'a') as f:\n        f.write('%s %s %s\\n' % (bb.event.getName(e), e.task, e.data is d))\n    \
+                        if d.getVar('REFUSE'):\n        raise ValueError('refused')\n", heard.display());
+    f.store.runtime().register_handler(&f.store, "listener", &body, &["bb.build.TaskStarted", "bb.build.TaskSucceeded"], FN, 1).unwrap();
+    hz_python::enter(|vm| hz_python::runtime::prepare_handlers(vm, &["bb.build.TaskStarted", "bb.build.TaskFailed"]).unwrap());
+    let both = "TaskStarted do_shell True\nTaskSucceeded do_shell True\n";
+    let (code, events) = f.run("do_shell", false);
+    assert_eq!((code, names(&events)), (0, vec!["started", "succeeded"]), "{events:?}");
+    assert_eq!(std::fs::read_to_string(&heard).unwrap(), both);
+    std::fs::remove_file(&heard).unwrap();
+    let (code, events) = f.run_ahead("do_shell", false, || assert!(!heard.exists())).unwrap();
+    assert_eq!((code, names(&events)), (0, vec!["started", "succeeded"]), "{events:?}");
+    assert_eq!(std::fs::read_to_string(&heard).unwrap(), both);
+    f.set("REFUSE", "1");
+    let (code, events) = f.run("do_shell", false);
+    assert_eq!((code, names(&events)), (1, vec!["failed"]), "{events:?}");
+    let told = messages(&events, hz_events::level::ERROR).join("\n");
+    assert!(told.contains("Execution of event handler 'listener' failed") && told.ends_with("\nrefused"), "{told}");
+    f.set("REFUSE", "");
+
     // Which tasks' names a generator tells apart is read off its code, and nothing is claimed of code with effects.
     let filters = "import bb\n\n\
         def passed(siggen, fn, recipename, task, dep, depname, dataCaches):\n    \
