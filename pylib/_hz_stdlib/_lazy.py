@@ -14,7 +14,7 @@ from _frozen_importlib import FrozenImporter, _find_spec, module_from_spec
 from _thread import RLock
 
 _NAMES = frozenset((
-    "argparse", "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "decimal", "dis", "fnmatch", "glob", "inspect",
+    "_pydecimal", "argparse", "ast", "base64", "bz2", "codeop", "compression.zstd", "dataclasses", "dis", "fnmatch", "glob", "inspect",
     "ipaddress", "json", "linecache", "locale", "logging.config", "logging.handlers", "lzma", "multiprocessing", "pickle", "random", "select", "shutil", "signal", "socket",
     "subprocess", "tempfile", "textwrap", "tokenize", "traceback", "uuid", "zipfile",
 ))
