@@ -1,14 +1,10 @@
 //! Base hashes of the recipes of a cache file, in a file beside it.
 //!
-//! Parsing leaves them out ([`PackedSignatures::base_hashes`] makes them): most commands ask for those of few recipes. What somebody
+//! Parsing leaves them out ([`hz_siggen::PackedSignatures::base_hashes`] makes them): most commands ask for those of few recipes. What somebody
 //! asked for is kept under the sum of the cache file it was made of, so it counts as long as that file is there.
 
-use hz_diagnostics::Str;
-use hz_siggen::PackedSignatures;
-use hz_siggen::packed::Tables;
 use hz_stored::{Kind, Stored};
-use indexmap::IndexMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bumped whenever the archived types change.
 const KIND: &Kind = b"hz-basehash-0001";
@@ -36,15 +32,9 @@ pub(crate) struct Row {
 /// The file beside a cache file; None: there is none, or it is that of another one.
 pub(crate) struct Kept(Option<Stored>);
 
-fn beside(cache: &Path) -> PathBuf {
-    let mut name = cache.as_os_str().to_owned();
-    name.push(ENDING);
-    name.into()
-}
-
 impl Kept {
     pub fn open(cache: &Path, sum: Hash) -> Kept {
-        let kept = Kept(Stored::open(&beside(cache), KIND));
+        let kept = Kept(Stored::open(&hz_stored::beside(cache, ENDING), KIND));
         if kept.archive().is_some_and(|archive| archive.of == sum) { kept } else { Kept(None) }
     }
 
@@ -58,34 +48,21 @@ impl Kept {
         let at = rows.binary_search_by_key(&(file as u32, variant as u32), |row| (row.file.to_native(), row.variant.to_native())).ok()?;
         Some(rows[at].hashes.iter().copied().collect())
     }
-
-    /// Writes what there is and these rows.
-    ///
-    /// # Errors
-    /// Whatever the file system says.
-    pub fn add(&self, cache: &Path, sum: Hash, rows: Vec<Row>) -> std::io::Result<()> {
-        let known = self.archive().and_then(|archive| rkyv::deserialize::<Archive, rkyv::rancor::Error>(archive).ok());
-        let mut all = Archive { of: sum, ..known.unwrap_or_default() };
-        all.rows.extend(rows);
-        all.rows.sort_by_key(|row| (row.file, row.variant));
-        all.rows.dedup_by_key(|row| (row.file, row.variant));
-        let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&all).map_err(std::io::Error::other)?;
-        hz_stored::write(&beside(cache), KIND, &bytes)
-    }
 }
 
-/// The base hashes that signatures say; none where they are not this program's.
-pub(crate) fn made(signatures: &PackedSignatures, tables: &(impl Tables + ?Sized)) -> Vec<Hash> {
-    if !signatures.say_base_hashes() {
-        return Vec::new();
-    }
-    signatures.base_hashes(tables).into_iter().map(|(_, hash)| hash).collect()
-}
-
-/// As people know them.
-pub(crate) fn named(signatures: &PackedSignatures, tables: &(impl Tables + ?Sized), hashes: &[Hash]) -> IndexMap<Str, Str> {
-    let names = signatures.taskdeps.iter().map(|(task, _)| Str::from(tables.text(*task)));
-    names.zip(hashes).map(|(name, hash)| (name, hex::encode(hash).into())).collect()
+/// Keeps rows of the cache file that has this sum, besides those that are kept already.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn keep(cache: &Path, sum: Hash, rows: Vec<Row>) -> std::io::Result<()> {
+    let kept = Kept::open(cache, sum);
+    let known = kept.archive().and_then(|archive| rkyv::deserialize::<Archive, rkyv::rancor::Error>(archive).ok());
+    let mut all = Archive { of: sum, ..known.unwrap_or_default() };
+    all.rows.extend(rows);
+    all.rows.sort_by_key(|row| (row.file, row.variant));
+    all.rows.dedup_by_key(|row| (row.file, row.variant));
+    let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&all).map_err(std::io::Error::other)?;
+    hz_stored::write(&hz_stored::beside(cache, ENDING), KIND, &bytes)
 }
 
 #[cfg(test)]
@@ -97,16 +74,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("cache");
         let row = |file, variant, first| Row { file, variant, hashes: vec![[first; 32], [0; 32]] };
-        Kept::open(&cache, [1; 32]).add(&cache, [1; 32], vec![row(7, 1, 3), row(2, 0, 4)]).unwrap();
+        keep(&cache, [1; 32], vec![row(7, 1, 3), row(2, 0, 4)]).unwrap();
         let kept = Kept::open(&cache, [1; 32]);
         assert_eq!(kept.find(7, 1), Some(row(7, 1, 3).hashes));
         assert_eq!(kept.find(7, 0), None);
-        kept.add(&cache, [1; 32], vec![row(7, 0, 5)]).unwrap();
+        keep(&cache, [1; 32], vec![row(7, 0, 5)]).unwrap();
         let kept = Kept::open(&cache, [1; 32]);
         assert_eq!([(2, 0), (7, 0), (7, 1)].map(|(file, variant)| kept.find(file, variant).map(|found| found[0][0])), [Some(4), Some(5), Some(3)]);
         let other = Kept::open(&cache, [2; 32]);
         assert_eq!(other.find(7, 1), None, "of another cache file");
-        other.add(&cache, [2; 32], vec![row(0, 0, 1)]).unwrap();
+        keep(&cache, [2; 32], vec![row(0, 0, 1)]).unwrap();
         assert_eq!(Kept::open(&cache, [2; 32]).find(2, 0), None, "in place of it");
         assert_eq!(Kept::open(&cache, [1; 32]).find(2, 0), None);
     }

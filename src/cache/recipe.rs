@@ -124,33 +124,42 @@ impl Recipe {
         if !self.basehashes.is_empty() {
             return &self.basehashes;
         }
-        &self.found_hashes(|place| place.make_hashes()).named
+        &self.known_hashes().unwrap_or_else(|| self.put_hashes(self.made_now())).named
     }
 
-    fn found_hashes(&self, make: impl FnOnce(&Place) -> Vec<[u8; 32]>) -> &Hashes {
+    /// None: they have to be made.
+    fn known_hashes(&self) -> Option<&Hashes> {
+        if let Some(known) = self.hashes.get() {
+            return Some(known);
+        }
+        let Some(place) = &self.place else { return Some(self.hashes.get_or_init(Hashes::default)) };
+        let kept = place.kept_hashes()?;
+        Some(self.hashes.get_or_init(|| Hashes { named: place.named_hashes(&kept), made: None }))
+    }
+
+    fn put_hashes(&self, made: Vec<[u8; 32]>) -> &Hashes {
         self.hashes.get_or_init(|| {
-            let Some(place) = &self.place else { return Hashes::default() };
-            if let Some(kept) = place.kept_hashes() {
-                return Hashes { named: place.named_hashes(&kept), made: None };
-            }
-            let made = make(place);
-            Hashes { named: place.named_hashes(&made), made: Some(made) }
+            let named = self.place.as_ref().map(|place| place.named_hashes(&made)).unwrap_or_default();
+            Hashes { named, made: Some(made) }
         })
+    }
+
+    fn made_now(&self) -> Vec<[u8; 32]> {
+        self.place.as_ref().map(Place::make_hashes).unwrap_or_default()
     }
 
     /// Do its base hashes have to be made ([`Self::make_base_hashes`])?
     pub fn lacks_base_hashes(&self) -> bool {
-        let known = || self.place.as_ref().is_none_or(|place| place.kept_hashes().is_some());
-        self.basehashes.is_empty() && self.hashes.get().is_none() && !known()
+        self.basehashes.is_empty() && self.known_hashes().is_none()
     }
 
     /// Base hashes as bytes, for another process's [`Self::take_base_hashes`].
     pub fn make_base_hashes(&self) -> Vec<u8> {
-        self.place.as_ref().map(Place::make_hashes).unwrap_or_default().concat()
+        self.made_now().concat()
     }
 
     pub fn take_base_hashes(&self, bytes: &[u8]) {
-        self.found_hashes(|_| bytes.as_chunks().0.to_vec());
+        self.put_hashes(bytes.as_chunks().0.to_vec());
     }
 
     /// Where the recipe is, and its base hashes, if they were made in this run.

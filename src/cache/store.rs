@@ -120,8 +120,8 @@ impl Tables for Mapped {
         let (from, length) = self.archive().index.text(n);
         std::str::from_utf8(&self.stored[from..from + length]).unwrap_or_default()
     }
-    fn list(&self, n: u32) -> Vec<u32> {
-        self.archive().index.list(n).collect()
+    fn each(&self, n: u32, give: &mut dyn FnMut(u32)) {
+        self.archive().index.list(n).for_each(give);
     }
     fn node(&self, n: u32) -> Node {
         self.archive().index.node_at(n)
@@ -185,8 +185,8 @@ impl Tables for Growing {
         let (from, length) = self.numbering.index.texts[n as usize];
         std::str::from_utf8(self.draft.get(from as usize, length as usize)).unwrap_or_default()
     }
-    fn list(&self, n: u32) -> Vec<u32> {
-        self.numbering.index.lists.get(n).to_vec()
+    fn each(&self, n: u32, give: &mut dyn FnMut(u32)) {
+        self.numbering.index.lists.get(n).iter().copied().for_each(give);
     }
     fn node(&self, n: u32) -> Node {
         self.numbering.index.node_at(n)
@@ -195,13 +195,11 @@ impl Tables for Growing {
 
 /// Where the file at `path` is, or what is added to it.
 fn beside(path: &Path, level: usize) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
     match level {
-        0 => {}
-        1 => name.push(ADDITION),
-        level => name.push(format!("{ADDITION}-{level}")),
+        0 => path.to_path_buf(),
+        1 => hz_stored::beside(path, ADDITION),
+        level => hz_stored::beside(path, &format!("{ADDITION}-{level}")),
     }
-    name.into()
 }
 
 /// A recipe file of the mapped ones: which of them, number there.
@@ -313,16 +311,20 @@ impl Place {
     pub fn kept_hashes(&self) -> Option<Vec<[u8; 32]>> {
         self.mapped(|mapped, file| mapped.hashes().find(file, self.variant)).flatten()
     }
-    /// The same, made now.
+    /// The same, made now; none where they do not follow from the signatures.
     pub fn make_hashes(&self) -> Vec<[u8; 32]> {
         let mut found = Vec::new();
-        let _ = self.signatures(&mut |signatures, tables| found = basehashes::made(signatures, tables));
+        let _ = self.signatures(&mut |signatures, tables| {
+            if signatures.say_base_hashes() {
+                found = signatures.base_hashes(tables);
+            }
+        });
         found
     }
     /// Base hashes by the names of tasks.
     pub fn named_hashes(&self, hashes: &[[u8; 32]]) -> IndexMap<Str, Str> {
         let mut found = IndexMap::new();
-        let _ = self.signatures(&mut |signatures, tables| found = basehashes::named(signatures, tables, hashes));
+        let _ = self.signatures(&mut |signatures, tables| found = signatures.by_task(hashes, tables));
         found
     }
     /// Hands on the signatures and the tables that their numbers belong to.
@@ -578,18 +580,14 @@ impl RecipeCache {
 /// # Errors
 /// Whatever the file system says; they are made again then.
 pub fn keep_base_hashes<'r>(recipes: impl Iterator<Item = &'r Recipe>) -> io::Result<()> {
-    let mut rows: FxHashMap<PathBuf, Vec<basehashes::Row>> = FxHashMap::default();
-    let mut of: FxHashMap<PathBuf, Place> = FxHashMap::default();
+    let mut rows: FxHashMap<(PathBuf, [u8; 32]), Vec<basehashes::Row>> = FxHashMap::default();
     for (place, hashes) in recipes.filter_map(Recipe::made_hashes) {
-        let found = place.mapped(|mapped, file| (mapped.path.clone(), file as u32));
-        let Some((path, file)) = found else { continue };
-        rows.entry(path.clone()).or_default().push(basehashes::Row { file, variant: place.variant as u32, hashes: hashes.to_vec() });
-        of.entry(path).or_insert_with(|| place.clone());
+        place.mapped(|mapped, file| {
+            let row = basehashes::Row { file: file as u32, variant: place.variant as u32, hashes: hashes.to_vec() };
+            rows.entry((mapped.path.clone(), mapped.stored.sum())).or_default().push(row);
+        });
     }
-    for (path, rows) in rows {
-        of[&path].mapped(|mapped, _| mapped.hashes().add(&path, mapped.stored.sum(), rows)).unwrap_or(Ok(()))?;
-    }
-    Ok(())
+    rows.into_iter().try_for_each(|((path, sum), rows)| basehashes::keep(&path, sum, rows))
 }
 
 fn serialized(archive: &Archive) -> Result<rkyv::util::AlignedVec, rkyv::rancor::Error> {
@@ -733,17 +731,27 @@ mod tests {
         assert_eq!(RecipeCache::open(&file, base("k")).len(), 1);
     }
 
-    #[test]
-    fn a_few_recipes_are_added_beside_the_large_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("cache");
-        let paths: Vec<PathBuf> = (0..20).map(|n| dir.path().join(format!("{n}.bb"))).collect();
-        let content = |text: &str, paths: &[PathBuf]| paths.iter().for_each(|path| std::fs::write(path, text).unwrap());
-        // A run: what the cache does not know is "parsed", with `pn` as its name. Which were, all names.
-        let run = |pn: &str, key: &str| {
-            let mut cache = RecipeCache::open(&file, base(key));
+    /// Twenty recipe files and their cache.
+    struct Recipes {
+        _dir: tempfile::TempDir,
+        file: PathBuf,
+        paths: Vec<PathBuf>,
+    }
+
+    impl Recipes {
+        fn new() -> Recipes {
+            let dir = tempfile::tempdir().unwrap();
+            let paths = (0..20).map(|n| dir.path().join(format!("{n}.bb"))).collect();
+            Recipes { file: dir.path().join("cache"), paths, _dir: dir }
+        }
+        fn write(&self, text: &str, which: std::ops::Range<usize>) {
+            self.paths[which].iter().for_each(|path| std::fs::write(path, text).unwrap());
+        }
+        /// What the cache does not know is "parsed", with `pn` as its name. Which were, all names.
+        fn run(&self, pn: &str, key: &str) -> (Vec<usize>, Vec<String>) {
+            let mut cache = RecipeCache::open(&self.file, base(key));
             let (mut packer, mut parsed_now, mut names) = (Packer::new(), Vec::new(), Vec::new());
-            for (n, path) in paths.iter().enumerate() {
+            for (n, path) in self.paths.iter().enumerate() {
                 let recipes = cache.take("", path.to_str().unwrap(), &[], None).unwrap_or_else(|| {
                     parsed_now.push(n);
                     cache.absorb(0, &packer.pack(parsed(path, pn))).unwrap()
@@ -755,6 +763,16 @@ mod tests {
                 assert_eq!(found.unwrap(), signatures());
             }
             cache.save().unwrap();
+            (parsed_now, names)
+        }
+    }
+
+    #[test]
+    fn a_few_recipes_are_added_beside_the_large_file() {
+        let recipes = Recipes::new();
+        let file = &recipes.file;
+        let run = |pn: &str, key: &str| {
+            let (parsed_now, names) = recipes.run(pn, key);
             (parsed_now, names.join(" "))
         };
         let named = |first: &str, second: &str| {
@@ -762,71 +780,98 @@ mod tests {
             (names[3], names[4]) = (first, second);
             names.join(" ")
         };
-        content("1", &paths);
+        recipes.write("1", 0..20);
         assert_eq!(run("a", "k"), ((0..20).collect(), named("a", "a")));
-        let large = std::fs::read(&file).unwrap();
-        content("2", &paths[3..4]);
+        let large = std::fs::read(file).unwrap();
+        recipes.write("2", 3..4);
         assert_eq!(run("b", "k"), (vec![3], named("b", "a")));
-        content("2", &paths[4..5]);
+        recipes.write("2", 4..5);
         assert_eq!(run("c", "k"), (vec![4], named("b", "c")), "what was added stays");
         assert_eq!(run("d", "k"), (vec![], named("b", "c")));
-        content("3", &paths[3..4]);
+        recipes.write("3", 3..4);
         assert_eq!(run("e", "k"), (vec![3], named("e", "c")));
-        assert!(std::fs::read(&file).unwrap() == large, "the large file is as it was");
+        assert!(std::fs::read(file).unwrap() == large, "the large file is as it was");
         // Without what was added the large file tells of files that have changed since.
-        let small = std::fs::read(beside(&file, 1)).unwrap();
-        std::fs::write(beside(&file, 1), &small[..small.len() - 1]).unwrap();
+        let small = std::fs::read(beside(file, 1)).unwrap();
+        std::fs::write(beside(file, 1), &small[..small.len() - 1]).unwrap();
         assert_eq!(run("f", "k"), (vec![3, 4], named("f", "f")));
-        assert_eq!(RecipeCache::open(&file, base("k")).len(), 20);
-        content("4", &paths[..10]);
+        assert_eq!(RecipeCache::open(file, base("k")).len(), 20);
+        recipes.write("4", 0..10);
         assert_eq!(run("g", "k").0.len(), 10);
-        assert!(!beside(&file, 1).exists(), "too much for the file beside");
+        assert!(!beside(file, 1).exists(), "too much for the file beside");
         assert_eq!(run("h", "k").0.len(), 0);
-        std::fs::write(beside(&file, 1), &small).unwrap();
+        std::fs::write(beside(file, 1), &small).unwrap();
         assert_eq!(run("i", "k").0.len(), 0, "it adds to another file");
         assert_eq!(run("j", "other").0.len(), 20);
     }
 
     #[test]
     fn few_recipes_go_beside_what_is_beside() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("cache");
-        let paths: Vec<PathBuf> = (0..20).map(|n| dir.path().join(format!("{n}.bb"))).collect();
-        let content = |text: &str, paths: &[PathBuf]| paths.iter().for_each(|path| std::fs::write(path, text).unwrap());
+        let recipes = Recipes::new();
+        let file = &recipes.file;
         let run = |pn: &str| {
-            let mut cache = RecipeCache::open(&file, base("k"));
-            let (mut packer, mut parsed_now, mut names) = (Packer::new(), 0, String::new());
-            for path in &paths {
-                let recipes = cache.take("", path.to_str().unwrap(), &[], None).unwrap_or_else(|| {
-                    parsed_now += 1;
-                    cache.absorb(0, &packer.pack(parsed(path, pn))).unwrap()
-                });
-                names.push_str(&recipes[0].pn);
-            }
-            cache.save().unwrap();
-            let there = (1..=ADDITIONS).map(|level| beside(&file, level).exists()).collect::<Vec<_>>();
-            (parsed_now, names, there)
+            let (parsed_now, names) = recipes.run(pn, "k");
+            let there = (1..=ADDITIONS).map(|level| beside(file, level).exists()).collect::<Vec<_>>();
+            (parsed_now.len(), names.concat(), there)
         };
         let is = |parsed, names: &str, there: [bool; ADDITIONS]| (parsed, names.to_string(), there.to_vec());
-        content("1", &paths);
+        recipes.write("1", 0..20);
         assert_eq!(run("a"), is(20, "aaaaaaaaaaaaaaaaaaaa", [false, false]));
-        content("2", &paths[..8]);
+        recipes.write("2", 0..8);
         assert_eq!(run("b"), is(8, "bbbbbbbbaaaaaaaaaaaa", [true, false]));
-        let (large, first) = (std::fs::read(&file).unwrap(), std::fs::read(beside(&file, 1)).unwrap());
-        content("3", &paths[9..10]);
+        let (large, first) = (std::fs::read(file).unwrap(), std::fs::read(beside(file, 1)).unwrap());
+        recipes.write("3", 9..10);
         assert_eq!(run("c"), is(1, "bbbbbbbbacaaaaaaaaaa", [true, true]));
         assert_eq!(run("d"), is(0, "bbbbbbbbacaaaaaaaaaa", [true, true]));
-        assert!(std::fs::read(&file).unwrap() == large && std::fs::read(beside(&file, 1)).unwrap() == first, "as they were");
-        content("4", &paths[9..10]);
+        assert!(std::fs::read(file).unwrap() == large && std::fs::read(beside(file, 1)).unwrap() == first, "as they were");
+        recipes.write("4", 9..10);
         assert_eq!(run("e"), is(1, "bbbbbbbbaeaaaaaaaaaa", [true, true]), "in place of the last one");
-        content("5", &paths[10..11]);
+        recipes.write("5", 10..11);
         assert_eq!(run("f"), is(1, "bbbbbbbbaefaaaaaaaaa", [false, false]), "too much: all goes into one");
         assert_eq!(run("g"), is(0, "bbbbbbbbaefaaaaaaaaa", [false, false]));
-        content("6", &paths[..8]);
-        content("7", &paths[8..9]);
+        recipes.write("6", 0..8);
+        recipes.write("7", 8..9);
         assert_eq!(run("h").0, 9);
-        std::fs::write(beside(&file, 2), &first).unwrap();
+        std::fs::write(beside(file, 2), &first).unwrap();
         assert_eq!(run("i").0, 0, "it adds to something else");
+    }
+
+    #[test]
+    fn base_hashes_are_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cache");
+        let paths: Vec<PathBuf> = ["one.bb", "two.bb", "three.bb"].iter().map(|name| dir.path().join(name)).collect();
+        let mut cache = RecipeCache::open(&file, base("k"));
+        let mut packer = Packer::new();
+        let absorbed = |cache: &mut RecipeCache, packer: &mut Packer, path: &PathBuf, edit: &dyn Fn(&mut RecipeInfo)| {
+            std::fs::write(path, "").unwrap();
+            let mut parsed = parsed(path, "x");
+            edit(&mut parsed.infos[0]);
+            cache.absorb(0, &packer.pack(parsed)).unwrap().remove(0)
+        };
+        let ours = |info: &mut RecipeInfo| info.siggen.taskdeps[0].1 = hz_siggen::packed::NONE;
+        let one = absorbed(&mut cache, &mut packer, &paths[0], &ours);
+        let two = absorbed(&mut cache, &mut packer, &paths[1], &|info| {
+            ours(info);
+            info.basehashes.insert("do_x".into(), "own".into());
+        });
+        let three = absorbed(&mut cache, &mut packer, &paths[2], &|_| ());
+        let text = |recipe: &Recipe| recipe.base_hashes().get("do_x").map(|hash| hash.to_string());
+        // SHA-256 of "A1B": the task has no value, A has one, B none.
+        let made = "f369536d7f61ed2ca6f4be9f2e34effa56b6f9c3362041e9ece82e7da09a4e26";
+        assert!(one.lacks_base_hashes() && !two.lacks_base_hashes());
+        one.take_base_hashes(&one.make_base_hashes());
+        assert!(!one.lacks_base_hashes());
+        assert_eq!((text(&one).as_deref(), text(&two).as_deref(), text(&three)), (Some(made), Some("own"), None));
+        assert_eq!(keep_base_hashes([&one].into_iter()).ok(), Some(()), "not in a file yet");
+        cache.save().unwrap();
+        keep_base_hashes([&one].into_iter()).unwrap();
+        keep_base_hashes([&three].into_iter()).unwrap();
+        let mut again = RecipeCache::open(&file, base("k"));
+        let mut taken = |n: usize| again.take("", paths[n].to_str().unwrap(), &[], None).unwrap().remove(0);
+        let (one, two) = (taken(0), taken(1));
+        assert!(!one.lacks_base_hashes() && one.made_hashes().is_none(), "kept");
+        assert_eq!((text(&one).as_deref(), text(&two).as_deref()), (Some(made), Some("own")));
     }
 
     #[test]

@@ -10,12 +10,11 @@
 
 use crate::pmap::hash_name;
 use crate::runtime::definitions;
-use crate::{DataError, DataStore, Depends, Read, Result, Value, is_any_replaced};
+use crate::{DataError, DataStore, Depends, Read, Result, Value, is_any_replaced, same_value};
 use hz_diagnostics::Str;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// What an expression asks for.
 #[derive(Clone, PartialEq)]
@@ -86,20 +85,9 @@ thread_local! {
     static HAS_FAILED: Cell<bool> = const { Cell::new(false) };
 }
 
-fn same_answer(a: &Option<Value>, b: &Option<Value>) -> bool {
-    match (a, b) {
-        (None, None) => true,
-        (Some(Value::Str(a)), Some(Value::Str(b))) => Arc::ptr_eq(a, b) || a == b,
-        (Some(Value::None), Some(Value::None)) => true,
-        (Some(Value::Int(a)), Some(Value::Int(b))) => a == b,
-        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a == b,
-        _ => false,
-    }
-}
-
-/// Can an answer be compared with others?
-fn is_plain(answer: &Option<Value>) -> bool {
-    same_answer(answer, answer)
+/// Can an answer be compared with others, and does nobody change it?
+fn is_plain(answer: Option<&Value>) -> bool {
+    matches!(answer, None | Some(Value::None | Value::Str(_) | Value::Int(_) | Value::Bool(_)))
 }
 
 /// Something of the store is read.
@@ -134,7 +122,7 @@ pub(crate) fn heard(
     LISTENING.with_borrow_mut(|listening| {
         let Some(listening) = listening else { return };
         match &answer {
-            Ok(answer) if listening.store == store.id() && is_plain(answer) && listening.told.len() < MOST_QUESTIONS => {
+            Ok(answer) if listening.store == store.id() && is_plain(answer.as_ref()) && listening.told.len() < MOST_QUESTIONS => {
                 listening.told.push(Told { question, answer: answer.clone() });
             }
             _ => listening.untold = true,
@@ -174,14 +162,14 @@ fn counts(earlier: &Answered, store: &DataStore, given: &mut Vec<(Question, Opti
     }
     for (at, Told { question, answer }) in earlier.told.iter().enumerate() {
         match given.get(at) {
-            Some((asked, found)) if asked == question && same_answer(found, answer) => {}
+            Some((asked, found)) if asked == question && same_value(found.as_ref(), answer.as_ref()) => {}
             Some(_) => return Ok(false),
             None => {
                 let found = question.ask(store).inspect_err(|error| {
                     FAILED.set(Some((store.id(), question.clone(), error.clone())));
                     HAS_FAILED.set(true);
                 })?;
-                let same = same_answer(&found, answer);
+                let same = same_value(found.as_ref(), answer.as_ref());
                 given.push((question.clone(), found));
                 if !same {
                     return Ok(false);
@@ -234,7 +222,7 @@ pub(crate) fn evaluated<E>(
         && *depends != Depends::Anything
         // Who writes has to write the next time, too.
         && (definitions(), store.generation()) == before
-        && is_plain(&Some(value.clone()))
+        && is_plain(Some(value))
     {
         let answered = Answered { told, value: value.clone(), depends: *depends, definitions: before.0 };
         MEMORY.with_borrow_mut(|memory| {
@@ -270,6 +258,7 @@ impl Known {
 mod tests {
     use super::*;
     use crate::{PythonError, Runtime, RuntimeError, SetInfo};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     /// Expressions are names joined by `+`, which give their values joined. `A[f]` is a flag; `!A` writes to A; `?A` asks

@@ -18,6 +18,10 @@ fn is_key(var: &Var, overrides: &Overrides) -> bool {
     var.exists() || var.variants.iter().flat_map(|v| v.iter()).any(|(_, over)| overrides.all_active(over))
 }
 
+fn has_flag_or_default(var: &Var, flags: &[&str]) -> bool {
+    var.flags.iter().any(|(name, _)| flags.contains(&name.strip_prefix(WEAK_FLAG).unwrap_or(name)))
+}
+
 impl<'a> Ctx<'a> {
     fn names(&self, want: impl Fn(&State, &Var) -> bool) -> Result<Vec<Str>> {
         let overrides = self.overrides()?;
@@ -52,30 +56,29 @@ impl DataStore {
 
     /// The same with one of the flags, also one that only has a default value.
     pub fn keys_with_flag_or_default(&self, flags: &[&str]) -> Result<Vec<Str>> {
-        let wanted = |name: &str| flags.contains(&name.strip_prefix(WEAK_FLAG).unwrap_or(name));
-        self.locked(|ctx| ctx.names(|_, var| var.flags.iter().any(|(name, _)| wanted(name))))
+        self.locked(|ctx| ctx.names(|_, var| has_flag_or_default(var, flags)))
     }
 
-    /// Of [`Self::keys`] those with a flag `export` or `unexport`, also one that only has a default value, sorted.
+    /// [`Self::keys_with_flag_or_default`] of the flags `export` and `unexport`, sorted.
     pub fn marked_keys(&self) -> Result<Vec<Str>> {
-        let mark = |name: &str| matches!(name.strip_prefix(WEAK_FLAG).unwrap_or(name), "export" | "unexport");
-        let is_marked = |var: &Var| var.flags.iter().any(|(name, _)| mark(name));
+        let is_marked = |var: &Var| has_flag_or_default(var, &["export", "unexport"]);
         self.locked(|ctx| {
             let overrides = ctx.overrides()?;
-            watch::note_all();
-            let st = &mut *ctx.st.borrow_mut();
-            let mut names = match st.marked.take() {
-                Some(Marked { mut names, overrides: then, written }) if Arc::ptr_eq(&then, &overrides) => {
-                    names.retain(|name| !written.contains(name));
+            let known = ctx.st.borrow_mut().marked.take().filter(|known| Arc::ptr_eq(&known.overrides, &overrides));
+            let mut names = match known {
+                Some(Marked { mut names, written, .. }) => {
+                    watch::note_all();
+                    let st = ctx.st.borrow();
                     let wanted = |name: &Str| st.vars.get(hash_name(name), name).is_some_and(|var| is_marked(var) && is_key(var, &overrides));
+                    names.retain(|name| !written.contains(name));
                     names.extend(written.into_iter().filter(wanted));
                     names
                 }
-                _ => st.vars.iter().filter(|var| is_marked(var) && is_key(var, &overrides)).map(|var| var.name.clone()).collect(),
+                None => ctx.names(|_, var| is_marked(var))?,
             };
             names.sort_unstable();
             names.dedup();
-            st.marked = Some(Marked { names: names.clone(), overrides, written: Vec::new() });
+            ctx.st.borrow_mut().marked = Some(Marked { names: names.clone(), overrides, written: Vec::new() });
             Ok(names)
         })
     }

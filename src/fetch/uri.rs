@@ -333,15 +333,7 @@ pub fn decode_mirror_url(url: &str) -> Result<Decoded> {
 
 /// Percent-encodes everything but letters, digits and `_.-~/`, as Python's `quote`.
 pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for b in text.bytes() {
-        if b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'~' | b'/') {
-            out.push(b as char);
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-    }
-    out
+    hz_versions::percent::quote(text, "/")
 }
 
 /// Undoes `quote`; bytes that are no UTF-8 become U+FFFD, a stray `%` stays.

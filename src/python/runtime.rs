@@ -8,7 +8,7 @@ use crate::{enter, inline, metadata, pylibs, store};
 use hz_data::{ClassEvent, DataStore, Depends, LibFunctions, Runtime, RuntimeError, Value};
 use hz_diagnostics::Str;
 use indexmap::IndexSet;
-use rustpython_vm::builtins::{PyDict, PyFunction, PyStr, PyTuple};
+use rustpython_vm::builtins::{PyDict, PyDictRef, PyFunction, PyStr, PyTuple};
 use rustpython_vm::function::FuncArgs;
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -151,8 +151,7 @@ fn fire_at(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class: 
 /// Makes the handlers that want events of these classes ready, in the process others will be forked from.
 pub fn prepare_handlers(vm: &VirtualMachine, classes: &[&str]) -> PyResult<()> {
     let events = module(vm, "bb.event")?;
-    let dict = |name: &'static str| events.get_attr(name, vm).map(|found| found.downcast::<PyDict>().ok());
-    let (Some(all), Some(masks)) = (dict("_handlers")?, dict("_event_handler_map")?) else { return Ok(()) };
+    let (Some(all), Some(masks)) = (table(vm, &events, "_handlers")?, table(vm, &events, "_event_handler_map")?) else { return Ok(()) };
     let mut seen = FxHashSet::default();
     for class in classes {
         let Some(wanting) = masks.get_item_opt(*class, vm)?.and_then(|names| names.downcast::<PyDict>().ok()) else { continue };
@@ -183,6 +182,11 @@ fn prepare(vm: &VirtualMachine, function: PyObjectRef, seen: &mut FxHashSet<usiz
     Ok(())
 }
 
+/// One of the dicts in which `bb.event` has its handlers; None: somebody put something else there.
+fn table(vm: &VirtualMachine, events: &PyObjectRef, name: &'static str) -> PyResult<Option<PyDictRef>> {
+    Ok(events.get_attr(name, vm)?.downcast::<PyDict>().ok())
+}
+
 /// The handlers `bb.event.fire_class_handlers` would call, in their order. None: somebody put functions of their own
 /// there, or a filter.
 fn handlers(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class: &str) -> PyResult<Option<Vec<(PyObjectRef, PyObjectRef)>>> {
@@ -195,20 +199,18 @@ fn handlers(vm: &VirtualMachine, events: &PyObjectRef, store: &DataStore, class:
             return Ok(None);
         }
     }
-    let dict = |name: &'static str| -> PyResult<Option<PyObjectRef>> { Ok(Some(events.get_attr(name, vm)?).filter(|dict| dict.downcast_ref::<PyDict>().is_some())) };
+    let dict = |name| table(vm, events, name);
     let (Some(all), Some(masks), Some(any)) = (dict("_handlers")?, dict("_event_handler_map")?, dict("_catchall_handlers")?) else {
         return Ok(None);
     };
     if events.get_attr("_eventfilter", vm)?.is_true(vm)? {
         return Ok(None);
     }
-    let wanting = masks.downcast_ref::<PyDict>().map(|masks| masks.get_item_opt(class, vm)).transpose()?.flatten();
+    let wanting = masks.get_item_opt(class, vm)?.and_then(|names| names.downcast::<PyDict>().ok());
     let mut found = Vec::new();
     let Some(ours) = registered_with(store) else { return Ok(Some(found)) };
-    let any = any.downcast_ref::<PyDict>().is_none_or(|any| any.__len__() > 0).then_some(any);
-    for (name, handler) in all.downcast_ref::<PyDict>().map(|all| all.items_vec()).unwrap_or_default() {
-        let within = |names: &PyObjectRef| names.downcast_ref::<PyDict>().is_some_and(|names| names.contains_key(&*name, vm));
-        if !wanting.as_ref().is_some_and(within) && !any.as_ref().is_some_and(within) {
+    for (name, handler) in all.items_vec() {
+        if !wanting.iter().chain([&any]).any(|names| names.contains_key(&*name, vm)) {
             continue;
         }
         let registered = name.downcast_ref::<PyStr>().is_some_and(|name| ours.contains(&crate::convert::text_of(name)));

@@ -176,8 +176,9 @@ impl Finalise for BaseHashes {
             Maker::Generator => by_generator(mcfn, store),
             Maker::Native => {
                 let _timed = hz_meter::timed(hz_meter::Kind::Dependencies);
-                let (basehashes, siggen) =
-                    packed_signatures(store, mcfn, &self.libs, &self.rules, self.later).map_err(|e| crate::raised::unsigned(&e))?;
+                let siggen = packed_signatures(store, mcfn, &self.libs, &self.rules).map_err(|e| crate::raised::unsigned(&e))?;
+                let made = || with_interner(|tables| siggen.by_task(&siggen.base_hashes(tables), tables));
+                let basehashes = if self.later { IndexMap::new() } else { made() };
                 Ok(Signatures { basehashes, siggen })
             }
         }

@@ -338,7 +338,9 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
     }
     let finalise: IndexMap<Str, BaseHashes> =
         config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?.later()))).collect::<Result<_>>()?;
-    crate::resident::let_go();
+    if todo.len() > MANY {
+        crate::resident::let_go();
+    }
     // What there is now stays. Looking at it for garbage would make every parser a copy of its own of all of it.
     python(|vm| call(vm, "gc", "freeze", Vec::new())).map_err(python_error)?;
     let make = |_: usize, outlet: &Outlet| {

@@ -5,6 +5,8 @@
 
 use crate::packed::{NONE, Node, OTHER, PackedSignatures, Tables, UNSAID};
 use crate::sigdata::VarVal;
+use hz_diagnostics::Str;
+use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -34,16 +36,22 @@ impl PackedSignatures {
         self.taskdeps.iter().all(|(_, closure)| *closure == NONE)
     }
 
-    /// Number of the task's name, and its base hash: SHA-256 over its value and the names and values of all that it depends
+    /// The base hash of each task, in their order: SHA-256 over its value and the names and values of all that it depends
     /// on, sorted by the names.
-    pub fn base_hashes(&self, tables: &(impl Tables + ?Sized)) -> Vec<(u32, [u8; 32])> {
+    pub fn base_hashes(&self, tables: &(impl Tables + ?Sized)) -> Vec<[u8; 32]> {
         ROW.with_borrow_mut(|row| {
             row.clear();
             self.hashes(tables, row)
         })
     }
 
-    fn hashes(&self, tables: &(impl Tables + ?Sized), row: &mut String) -> Vec<(u32, [u8; 32])> {
+    /// Base hashes by the names of the tasks, as people know them.
+    pub fn by_task(&self, hashes: &[[u8; 32]], tables: &(impl Tables + ?Sized)) -> IndexMap<Str, Str> {
+        let names = self.taskdeps.iter().map(|(task, _)| Str::from(tables.text(*task)));
+        names.zip(hashes).map(|(name, hash)| (name, hex::encode(hash).into())).collect()
+    }
+
+    fn hashes(&self, tables: &(impl Tables + ?Sized), row: &mut String) -> Vec<[u8; 32]> {
         // From here on a name is its rank among the names of the recipe.
         let nodes: Vec<Node> = self.nodes.iter().map(|id| tables.node(*id)).collect();
         let rank: FxHashMap<u32, u32> = nodes.iter().enumerate().map(|(at, node)| (node[0], at as u32)).collect();
@@ -95,7 +103,7 @@ impl PackedSignatures {
                 }
             }
             hash.update(&row.as_bytes()[stretch]);
-            found.push((*task, hash.finalize().into()));
+            found.push(hash.finalize().into());
         }
         found
     }
@@ -126,8 +134,7 @@ mod tests {
         packed.taskdeps = ["do_x", "do_y", "do_z"].map(|task| (tables.intern(task), NONE)).to_vec();
         assert!(packed.say_base_hashes());
         let sum = |text: &str| <[u8; 32]>::from(Sha256::digest(text));
-        let hashes: Vec<[u8; 32]> = packed.base_hashes(&tables).into_iter().map(|(_, hash)| hash).collect();
-        assert_eq!(hashes, [sum("xA7BC[1]do_xx"), sum(""), sum("")]);
+        assert_eq!(packed.base_hashes(&tables), [sum("xA7BC[1]do_xx"), sum(""), sum("")]);
         packed.taskdeps[0].1 = 0;
         assert!(!packed.say_base_hashes(), "somebody else's");
     }

@@ -116,29 +116,21 @@ pub(crate) type Result<T> = std::result::Result<T, SignatureError>;
 /// A value that cannot be expanded, shell or Python that cannot be scanned. The caller warns with
 /// the error's text and, for a recipe, `Error during finalise of MCFN`.
 pub fn base_signatures(store: &DataStore, mcfn: &str, libs: &LibrarySignatures, rules: &Rules) -> Result<RecipeSignatures> {
-    let (basehashes, packed) = packed_signatures(store, mcfn, libs, rules, false)?;
-    Ok(with_interner(|tables| packed.unpack(basehashes, tables)))
+    let packed = packed_signatures(store, mcfn, libs, rules)?;
+    Ok(with_interner(|tables| packed.unpack(packed.by_task(&packed.base_hashes(tables), tables), tables)))
 }
 
-/// The base hashes of the tasks, in task order, and everything else of [`base_signatures`] as numbers
-/// of this process's tables. `later`: without base hashes, which [`PackedSignatures::base_hashes`] makes of the rest.
+/// What [`base_signatures`] says besides base hashes, as numbers of this process's tables;
+/// [`PackedSignatures::base_hashes`] makes those of it.
 ///
 /// # Errors
 /// As [`base_signatures`].
-pub fn packed_signatures(
-    store: &DataStore, mcfn: &str, libs: &LibrarySignatures, rules: &Rules, later: bool,
-) -> Result<(IndexMap<Str, Str>, PackedSignatures)> {
+pub fn packed_signatures(store: &DataStore, mcfn: &str, libs: &LibrarySignatures, rules: &Rules) -> Result<PackedSignatures> {
     let tasks: Vec<Str> = match store.get_raw("__BBTASKS") {
         Some(Value::List(list)) => list.iter().map(Value::to_text).collect(),
         _ => Vec::new(),
     };
     let mut walk = Walk::new(store, libs, rules)?;
     let wanted = walk.walk(&tasks)?;
-    let packed = walk.finish(mcfn, &tasks, &wanted);
-    if later {
-        return Ok((IndexMap::new(), packed));
-    }
-    let hashes = with_interner(|tables| packed.base_hashes(tables));
-    let hashes = tasks.into_iter().zip(hashes).map(|(task, (_, hash))| (task, hex::encode(hash).into()));
-    Ok((hashes.collect(), packed))
+    Ok(walk.finish(mcfn, &tasks, &wanted))
 }

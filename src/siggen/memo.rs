@@ -8,7 +8,7 @@ use crate::sigdata::VarVal;
 use crate::walk::counts;
 use crate::{LibrarySignatures, Rules};
 use hz_codeparser::ShellRefs;
-use hz_data::{Expansion, Flags, Record, Value};
+use hz_data::{Expansion, Flags, Record, Value, same_text, same_value};
 use hz_diagnostics::Str;
 use rustc_hash::{FxHashMap, FxHashSet};
 use crate::packed::{NONE, OTHER, with_interner};
@@ -422,23 +422,6 @@ fn same_stored(excluded: &Excluded, expanded: &[(&'static str, Value)], x: &[(St
             (Some(x), Some(y)) if x.0 == y.0 && equal(x, &y.1) => {}
             _ => return false,
         }
-    }
-}
-
-fn same_text(a: &Str, b: &Str) -> bool {
-    Arc::ptr_eq(a, b) || a == b
-}
-
-fn same_value(a: Option<&Value>, b: Option<&Value>) -> bool {
-    match (a, b) {
-        (None, None) | (Some(Value::None), Some(Value::None)) => true,
-        (Some(Value::Str(a)), Some(Value::Str(b))) => same_text(a, b),
-        (Some(Value::Int(a)), Some(Value::Int(b))) => a == b,
-        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a == b,
-        (Some(Value::List(a)), Some(Value::List(b))) => {
-            Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| same_value(Some(a), Some(b))))
-        }
-        _ => false,
     }
 }
 

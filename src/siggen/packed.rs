@@ -207,10 +207,12 @@ pub fn with_interner<R>(work: impl FnOnce(&mut Interner) -> R) -> R {
 /// Read access to tables, wherever they are.
 pub trait Tables {
     fn text(&self, id: u32) -> &str;
-    fn list(&self, id: u32) -> Vec<u32>;
     /// Hands on the numbers of a list.
-    fn each(&self, id: u32, give: &mut dyn FnMut(u32)) {
-        self.list(id).into_iter().for_each(give);
+    fn each(&self, id: u32, give: &mut dyn FnMut(u32));
+    fn list(&self, id: u32) -> Vec<u32> {
+        let mut list = Vec::new();
+        self.each(id, &mut |number| list.push(number));
+        list
     }
     fn node(&self, id: u32) -> Node;
 }
@@ -218,9 +220,6 @@ pub trait Tables {
 impl Tables for Interner {
     fn text(&self, id: u32) -> &str {
         &self.texts[id as usize]
-    }
-    fn list(&self, id: u32) -> Vec<u32> {
-        self.lists[id as usize].to_vec()
     }
     fn each(&self, id: u32, give: &mut dyn FnMut(u32)) {
         self.lists[id as usize].iter().copied().for_each(give);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Tells one kind of file, and one layout of it, from all others.
@@ -65,6 +65,13 @@ fn number(bytes: &[u8]) -> u64 {
 
 fn changed(meta: &Metadata) -> i128 {
     i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+}
+
+/// The path of a file beside another one, whose name goes on with `ending`.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// Puts `content` at `path`, in place of what is there; readers see the old file or the new one.

@@ -1,4 +1,5 @@
-//! Version numbers and dependency lists as metadata writes them, and the search along a path list.
+//! Version numbers and dependency lists as metadata writes them, and the search along a path list; patterns of file
+//! names, paths and quoting for URLs, as Python has them.
 //!
 //! Pure functions that parsing, providers, the run queue and the Python layer (`bb.utils`) share.
 //! Knows no data store and no Python; behaviour is that of BitBake 2.18's `bb.utils`.
@@ -6,6 +7,7 @@
 mod deps;
 pub mod glob;
 pub mod paths;
+pub mod percent;
 mod version;
 
 pub use deps::{DepVersions, explode_dep_versions2, explode_deps, join_deps};

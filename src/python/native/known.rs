@@ -2,6 +2,7 @@
 //! object, so that whoever replaces one is asked.
 
 use hz_versions::glob::glob;
+use hz_versions::percent::quote;
 use hz_versions::paths::{basename, dirname, join, normpath, relpath};
 use super::value::{Shared, Val};
 use crate::errors::from_data;
@@ -254,7 +255,7 @@ pub fn call_named(known: Known, args: &[Val], named: &[(super::compile::Name, Va
             items.reverse();
             Some(Val::list(items))
         }
-        (Known::Quote, [Val::Str(text)], "safe", Val::Str(safe)) if safe.is_ascii() => Some(Val::Str(quoted(text, safe).into())),
+        (Known::Quote, [Val::Str(text)], "safe", Val::Str(safe)) if safe.is_ascii() => Some(Val::Str(quote(text, safe).into())),
         _ => None,
     }
 }
@@ -363,8 +364,8 @@ pub fn call(known: Known, args: &[Val], vm: &VirtualMachine) -> PyResult<Option<
         }
         (Known::InheritsClass, [Val::Str(class), Val::Store(store)]) => Some(Val::Bool(crate::store::inherits_class(class, store))),
         (Known::VarsFromFile, [file, Val::Store(_)]) => vars_from_file(file),
-        (Known::Quote, [Val::Str(text)]) => Some(Val::Str(quoted(text, "/").into())),
-        (Known::Quote, [Val::Str(text), Val::Str(safe)]) if safe.is_ascii() => Some(Val::Str(quoted(text, safe).into())),
+        (Known::Quote, [Val::Str(text)]) => Some(Val::Str(quote(text, "/").into())),
+        (Known::Quote, [Val::Str(text), Val::Str(safe)]) if safe.is_ascii() => Some(Val::Str(quote(text, safe).into())),
         _ => None,
     })
 }
@@ -376,19 +377,6 @@ fn access(path: &str, mode: i64) -> Option<bool> {
         Err(nix::errno::Errno::EINVAL) => None,
         done => Some(done.is_ok()),
     }
-}
-
-/// `urllib.parse.quote`: what may not stand in a URL as `%XX`, but for the characters of `safe`.
-fn quoted(text: &str, safe: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 fn vars_from_file(file: &Val) -> Option<Val> {
