@@ -184,13 +184,10 @@ def defer(name):
     setattr(package, last, module)
 
 
-def run_all(parsing=False):
-    """Runs what was put off: what follows uses much of it, in processes that share what is there now. Where that is
-    `parsing` alone, the standard library's stay put off: hardly a recipe uses one."""
+def run_all():
+    """Runs what was put off: what follows uses much of it, in processes that share what is there now."""
     for module in list(sys.modules.values()):
         if type(module) is _NotRunYet:
-            if parsing and module.__name__ in _NAMES:
-                continue
             try:
                 _run(module)
             except Exception:

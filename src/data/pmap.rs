@@ -1,7 +1,7 @@
 //! A map from names to shared records that is cheap to copy.
 //!
-//! Two levels of shared storage: a table of buckets and the buckets themselves. A copy shares
-//! both; the first write after a copy duplicates the table (one pointer per bucket) and the one
+//! Two levels of shared storage: a table of buckets and the buckets themselves, each in one piece: what a look-up waits for is
+//! memory. A copy shares both; the first write after a copy duplicates the table (one pointer per bucket) and the one
 //! bucket it touches. A look-up is one hash, one scan over a handful of hashes and one comparison
 //! of text, however many copies there were, so chains of layers never have to be flattened.
 
@@ -17,10 +17,10 @@ pub(crate) trait Named: Clone {
     fn name(&self) -> &str;
 }
 
-type Bucket<T> = Vec<(u64, Arc<T>)>;
+type Bucket<T> = Arc<[(u64, Arc<T>)]>;
 
 pub(crate) struct PMap<T> {
-    buckets: Arc<Vec<Arc<Bucket<T>>>>,
+    buckets: Arc<Vec<Bucket<T>>>,
     len: usize,
 }
 
@@ -46,8 +46,7 @@ impl<T> Clone for PMap<T> {
 
 impl<T: Named> PMap<T> {
     pub fn new(buckets: usize) -> Self {
-        let empty = Arc::new(Vec::new());
-        PMap { buckets: Arc::new(vec![empty; buckets.next_power_of_two()]), len: 0 }
+        PMap { buckets: Arc::new(vec![Bucket::default(); buckets.next_power_of_two()]), len: 0 }
     }
 
     #[inline]
@@ -88,24 +87,24 @@ impl<T: Named> PMap<T> {
                 }
                 self.len += 1;
                 let at = slot(hash, self.buckets.len());
-                let bucket = Arc::make_mut(&mut Arc::make_mut(&mut self.buckets)[at]);
-                bucket.push((hash, Arc::new(make())));
+                let bucket = &mut Arc::make_mut(&mut self.buckets)[at];
+                *bucket = bucket.iter().cloned().chain([(hash, Arc::new(make()))]).collect();
                 let last = bucket.len() - 1;
-                Arc::make_mut(&mut bucket[last].1)
+                Arc::make_mut(&mut Arc::make_mut(bucket)[last].1)
             }
         }
     }
 
     fn grow(&mut self) {
         let count = self.buckets.len() * 2;
-        let mut fresh: Vec<Bucket<T>> = Vec::with_capacity(count);
+        let mut fresh: Vec<Vec<(u64, Arc<T>)>> = Vec::with_capacity(count);
         fresh.resize_with(count, Vec::new);
         for bucket in self.buckets.iter() {
             for (hash, item) in bucket.iter() {
                 fresh[slot(*hash, count)].push((*hash, item.clone()));
             }
         }
-        self.buckets = Arc::new(fresh.into_iter().map(Arc::new).collect());
+        self.buckets = Arc::new(fresh.into_iter().map(Bucket::from).collect());
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {

@@ -23,5 +23,5 @@ mod ways;
 pub use native::{Val, is_true};
 pub use quiet::is_quiet;
 pub use runtime::{PythonRuntime, call_python_function, shared};
-pub use vm::{ForkResult, Helping, Options, Python, add_native_modules, enter, flush, fork, fork_lightly, just_forked, run_deferred, start, started};
+pub use vm::{ForkResult, Options, Python, add_native_modules, enter, flush, fork, fork_lightly, just_forked, run_deferred, start, started};
 pub use metadata::{Definition, define_function, digest_of_code, prepare_function, record_definitions, replay_definitions};

@@ -59,21 +59,11 @@ pub(crate) fn pycache() -> Option<&'static PathBuf> {
     PYCACHE.get()
 }
 
-/// What processes that are forked are for.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Helping {
-    Parsing,
-    Tasks,
-}
-
-/// Runs every module that is imported and was put off until it is used, as far as such processes use it. Those forked
-/// from here on share them.
-pub fn run_deferred(helping: Helping) {
+/// Runs every module that is imported and was put off until it is used, for processes that use much of it. Those forked
+/// from here on share them. (Parsers are not such: a few of the smaller modules are all that recipes use.)
+pub fn run_deferred() {
     enter(|vm| {
-        let run = |vm: &VirtualMachine| {
-            let parsing = vm.ctx.new_bool(helping == Helping::Parsing);
-            crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((parsing,), vm)
-        };
+        let run = |vm: &VirtualMachine| crate::runtime::module(vm, "_hz_stdlib._lazy")?.get_attr("run_all", vm)?.call((), vm);
         if let Err(error) = run(vm) {
             vm.print_exception(&error);
         }

@@ -89,7 +89,7 @@ pub(crate) fn run(session: &mut Session, plan: BuildPlan, stores: &[DataStore], 
         progress: true,
     };
     if !options.dry_run && options.dump_signatures.is_empty() {
-        hz_python::run_deferred(hz_python::Helping::Tasks);
+        hz_python::run_deferred();
     }
     let config = session.data().clone();
     let hooks = BuildHooks::new(session);

@@ -333,9 +333,6 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
         Ok(n) if n > 0 => n,
         _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
-    if todo.len() > MANY {
-        hz_python::run_deferred(hz_python::Helping::Parsing);
-    }
     let finalise: IndexMap<Str, BaseHashes> =
         config.mcdata.iter().map(|(mc, store)| Ok((mc.clone(), BaseHashes::new(store)?.later()))).collect::<Result<_>>()?;
     if todo.len() > MANY {

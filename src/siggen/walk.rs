@@ -73,6 +73,8 @@ pub(crate) struct Walk<'a> {
     exported: Vec<u32>,
     /// The list of `exported`.
     exported_list: u32,
+    /// The list of no names, and the text that is empty.
+    nothing: (u32, Str, u32),
     /// What the variables that `contains` asks about hold.
     words: FxHashMap<u32, Rc<FxHashSet<Str>>>,
     /// That of the store when it was last asked what is there.
@@ -168,7 +170,9 @@ impl<'a> Walk<'a> {
             forced_ids.insert(id_of(name));
             code_store.set_var(name, value, &SetInfo { ignore: true, ..SetInfo::default() }).map_err(outside)?;
         }
-        let exported_list = with_interner(|tables| tables.intern_list(&exported));
+        let empty: Str = "".into();
+        let (exported_list, nothing) =
+            with_interner(|tables| (tables.intern_list(&exported), (tables.intern_list(&[]), empty.clone(), tables.intern_shared(&empty))));
         let mut memo = Memo::take(libs, rules, exclude_flags);
         memo.ask_anew();
         Ok(Walk {
@@ -182,6 +186,7 @@ impl<'a> Walk<'a> {
             memo,
             exported,
             exported_list,
+            nothing,
             words: FxHashMap::default(),
             generation: 0,
         })
@@ -324,7 +329,7 @@ impl<'a> Walk<'a> {
     fn build(&mut self, id: u32) -> Result<Rc<Made>> {
         hz_meter::count(hz_meter::Count::Dependency);
         let name = name_of(id);
-        if let Some(made) = self.direct(id, &name) {
+        if let Some(made) = self.direct(id, &name).or_else(|| self.missing(id, &name)) {
             return Ok(made);
         }
         let seen = self.look(&name)?;
@@ -400,6 +405,18 @@ impl<'a> Walk<'a> {
         }
         self.memo.hit(id, at);
         Some(kept.made.clone())
+    }
+
+    /// What is made of the name of a variable that is not there. Those are most of the names that no recipe had before: code
+    /// depends on each variable a package can have, for each package.
+    fn missing(&mut self, id: u32, name: &Str) -> Option<Rc<Made>> {
+        let is_variable = !name.is_empty() && !name.ends_with(']') && !self.libs.functions.contains_key(name);
+        if !is_variable || !DataStore::reads_plainly() || !self.store.with_record(name, |record| record.is_none()) {
+            return None;
+        }
+        let (list, text, value) = &self.nothing;
+        let node = with_interner(|tables| tables.intern_node([id, *list, *value]));
+        Some(Rc::new(Made { id, deps: Vec::new(), value: VarVal::Str(text.clone()), node }))
     }
 
     /// None: the name was not here before.
