@@ -30,6 +30,7 @@ fn keep_memory() {
 fn main() {
     #[cfg(hz_counting)]
     counting::start();
+    hz_text::watch_threads();
     hz_cli::at_helper_start(keep_memory);
     std::process::exit(hz_cli::main());
 }

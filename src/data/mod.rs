@@ -41,7 +41,7 @@ pub use record::{Record, harmless, plain_references};
 pub use replaced::{Method, NAMES as REPLACEABLE, is_any_replaced, set_replaced};
 pub use store::RENAMED;
 pub use hz_diagnostics::python_repr;
-pub use value::{Object, StoreObject, Value, same_text, same_value};
+pub use value::{Object, StoreObject, Value, same_value};
 pub use watch::{ReadSet, collect_reads, list_reads, remember_origins};
 
 use hz_diagnostics::Str;

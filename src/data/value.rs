@@ -84,16 +84,11 @@ impl Value {
     }
 }
 
-/// The same text? Mostly it is the very same.
-pub fn same_text(a: &Str, b: &Str) -> bool {
-    Arc::ptr_eq(a, b) || a == b
-}
-
 /// Are both the same for certain? What cannot be looked into is never.
 pub fn same_value(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (a, b) {
         (None, None) | (Some(Value::None), Some(Value::None)) => true,
-        (Some(Value::Str(a)), Some(Value::Str(b))) => same_text(a, b),
+        (Some(Value::Str(a)), Some(Value::Str(b))) => a == b,
         (Some(Value::Int(a)), Some(Value::Int(b))) => a == b,
         (Some(Value::Bool(a)), Some(Value::Bool(b))) => a == b,
         (Some(Value::List(a)), Some(Value::List(b))) => {

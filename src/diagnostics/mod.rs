@@ -3,10 +3,9 @@
 //! Every folder reports problems with [`Diagnostic`]; nobody here knows a terminal or a log.
 
 use std::fmt;
-use std::sync::Arc;
 
 /// Text shared between the many places that mention it (file names, variable names, values).
-pub type Str = Arc<str>;
+pub use hz_text::Str;
 
 /// Python's `repr()` of a string: single quotes unless the text holds one and no double quote.
 pub fn python_repr(text: &str) -> String {

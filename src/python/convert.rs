@@ -172,10 +172,10 @@ const TEXT_SLOTS: usize = 512;
 
 /// The Python object of a text that the store keeps.
 pub(crate) fn shared_text(text: &Str, vm: &VirtualMachine) -> PyObjectRef {
-    let slot = (Arc::as_ptr(text) as *const u8 as usize >> 4) % TEXT_SLOTS;
+    let slot = (text.address() >> 4) % TEXT_SLOTS;
     // The entry keeps the text alive, so no other can have its address.
     if let Some(Some((known, object))) = TEXTS.lock().get(slot)
-        && Arc::ptr_eq(known, text)
+        && Str::ptr_eq(known, text)
     {
         return object.clone().into();
     }

@@ -8,7 +8,7 @@ use crate::sigdata::VarVal;
 use crate::walk::counts;
 use crate::{LibrarySignatures, Rules};
 use hz_codeparser::ShellRefs;
-use hz_data::{Expansion, Flags, Record, Value, same_text, same_value};
+use hz_data::{Expansion, Flags, Record, Value, same_value};
 use hz_diagnostics::Str;
 use rustc_hash::{FxHashMap, FxHashSet};
 use crate::packed::{NONE, OTHER, with_interner};
@@ -242,7 +242,7 @@ impl Memo {
                 (Content::Plain(kept), _) => same_value(kept.as_ref(), now),
                 (Content::Expanded(kept), _) => same_value(kept.unexpanded.as_ref(), now),
                 // What is code is read from another store.
-                (Content::Python(kept), Some(_)) => own.is_some() && matches!(now, Some(Value::Str(now)) if same_text(kept, now)),
+                (Content::Python(kept), Some(_)) => own.is_some() && matches!(now, Some(Value::Str(now)) if kept == now),
                 _ => false,
             };
             same && match record {
@@ -302,7 +302,7 @@ impl Memo {
     /// The names that the text of a name refers to, if that can be told without expanding it.
     pub fn references(&mut self, id: u32, text: &Str) -> Option<Rc<[u32]>> {
         if let Some((known, found)) = self.references.get(&id)
-            && same_text(known, text)
+            && known == text
         {
             return found.clone();
         }
@@ -381,7 +381,7 @@ fn same_content(kept: &Content, now: &Content) -> bool {
         (Content::Library, Content::Library) | (Content::Given, Content::Given) => true,
         (Content::Plain(a), Content::Plain(b)) => same_value(a.as_ref(), b.as_ref()),
         (Content::Expanded(a), Content::Expanded(b)) => same_expansion(a, b),
-        (Content::Python(a), Content::Python(b)) => same_text(a, b),
+        (Content::Python(a), Content::Python(b)) => a == b,
         (Content::Script(a, found), Content::Script(b, now)) => {
             same_expansion(a, b) && (Arc::ptr_eq(found, now) || found.execs == now.execs)
         }

@@ -154,7 +154,7 @@ impl Val {
             Some(true)
         };
         match (self, other) {
-            (Val::Str(a), Val::Str(b)) => Some(Arc::ptr_eq(a, b) || a == b),
+            (Val::Str(a), Val::Str(b)) => Some(a == b),
             (Val::None, Val::None) => Some(true),
             (Val::List(a), Val::List(b)) if Rc::ptr_eq(a, b) => Some(true),
             (Val::List(a), Val::List(b)) => a.read(|a| b.read(|b| all(a, b)))??,
@@ -176,7 +176,7 @@ impl Val {
             (Val::List(a), Val::List(b)) if Rc::ptr_eq(a, b) => true,
             (Val::Dict(a), Val::Dict(b)) if Rc::ptr_eq(a, b) => true,
             (Val::Set(a), Val::Set(b)) if Rc::ptr_eq(a, b) => true,
-            (Val::Str(a), Val::Str(b)) => Arc::ptr_eq(a, b) || (a.len() <= 1 && a == b),
+            (Val::Str(a), Val::Str(b)) => Str::ptr_eq(a, b) || (a.len() <= 1 && a == b),
             (Val::Int(a), Val::Int(b)) => a == b,
             (Val::Object(a), Val::Object(b)) => a.is(b),
             (Val::Store(a), Val::Store(b)) => a.id() == b.id(),
