@@ -10,6 +10,7 @@ use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Decorator, Expr, Stmt};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// A module with all it imports from layers.
 #[derive(Default, Debug)]
@@ -61,32 +62,70 @@ pub fn find(dirs: &[String], dotted: &str) -> Option<(PathBuf, bool)> {
     })
 }
 
-/// Looks at module `name`, which is found in one of `dirs`.
-pub fn examine(dirs: &[String], name: &str) -> Examined {
-    let mut examined = Examined { files: Vec::new(), quiet: true, follows: Vec::new() };
-    let mut parsed = Vec::new();
-    let mut next = vec![name.to_string()];
-    let mut seen = FxHashSet::default();
-    while let Some(found) = next.pop() {
-        if !seen.insert(found.clone()) {
-            continue;
-        }
-        let Some((file, package)) = find(dirs, &found) else { continue };
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        examined.files.push((found.clone(), file));
-        let Ok(module) = ruff_python_parser::parse_module(&text) else {
-            examined.quiet = false;
-            continue;
-        };
-        let module = Module::new(found, package, module.into_syntax().body.into_iter().collect());
-        next.extend(module.imports.iter().cloned());
-        parsed.push(module);
+/// Modules of the layers' directories, each read once.
+pub struct Library<'a> {
+    dirs: &'a [String],
+    /// None: there is none of that name in them.
+    modules: FxHashMap<String, Option<Rc<Found>>>,
+}
+
+/// A module's file, and what is in it, if that is Python.
+struct Found {
+    file: PathBuf,
+    module: Option<Module>,
+}
+
+impl<'a> Library<'a> {
+    pub fn new(dirs: &'a [String]) -> Library<'a> {
+        Library { dirs, modules: FxHashMap::default() }
     }
+
+    fn module(&mut self, name: &str) -> Option<Rc<Found>> {
+        if let Some(known) = self.modules.get(name) {
+            return known.clone();
+        }
+        let found = find(self.dirs, name).map(|(file, package)| {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let body = ruff_python_parser::parse_module(&text).map(|parsed| parsed.into_syntax().body.into_iter().collect());
+            Rc::new(Found { file, module: body.ok().map(|body| Module::new(name.to_string(), package, body)) })
+        });
+        self.modules.insert(name.to_string(), found.clone());
+        found
+    }
+
+    /// The modules that are run with those of the given names, these among them, in the order in which they are met.
+    fn all(&mut self, names: &[&str]) -> Vec<(String, Rc<Found>)> {
+        let mut all = Vec::new();
+        let mut next: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let mut seen = FxHashSet::default();
+        while let Some(name) = next.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let Some(found) = self.module(&name) else { continue };
+            next.extend(found.module.iter().flat_map(|module| module.imports.iter().cloned()));
+            all.push((name, found));
+        }
+        all
+    }
+
+    /// Names and files of the modules that are run with those of the given names, these among them.
+    pub fn files(&mut self, names: &[&str]) -> Vec<(String, PathBuf)> {
+        self.all(names).into_iter().map(|(name, found)| (name, found.file.clone())).collect()
+    }
+}
+
+/// Looks at a module.
+pub fn examine(library: &mut Library<'_>, name: &str) -> Examined {
+    let all = library.all(&[name]);
+    let parsed: Vec<&Module> = all.iter().filter_map(|(_, found)| found.module.as_ref()).collect();
+    let files = all.iter().map(|(name, found)| (name.clone(), found.file.clone())).collect();
+    let mut examined = Examined { files, quiet: parsed.len() == all.len(), follows: Vec::new() };
     examined.quiet &= parsed.first().is_some_and(|module| module.name == name);
     // A class of another of these modules may be made by its last name.
     let harmless: FxHashSet<String> = parsed.iter().flat_map(|module| module.harmless.iter().cloned()).collect();
     let of_layers: FxHashSet<String> = examined.files.iter().map(|(name, _)| name.clone()).collect();
-    for module in &parsed {
+    for module in parsed {
         let mut judge = Judge { module, harmless: &harmless, touches: module.announces };
         examined.quiet &= judge.quiet(&module.body);
         if judge.touches {
@@ -413,7 +452,7 @@ mod tests {
         std::fs::write(lib.join("loud.py"), "import bb\nbb.fetch2.methods.append(1)\n").unwrap();
         std::fs::write(lib.join("still.py"), "X = 1\n").unwrap();
         std::fs::write(lib.join("m.py"), text).unwrap();
-        examine(&[dir.path().to_str().unwrap().into()], "own.m").quiet
+        examine(&mut Library::new(&[dir.path().to_str().unwrap().into()]), "own.m").quiet
     }
 
     #[test]
@@ -471,7 +510,7 @@ mod tests {
             std::fs::write(lib.join(file), text).unwrap();
         }
         let follows = |name: &str| {
-            let examined = examine(&[dir.path().to_str().unwrap().into()], name);
+            let examined = examine(&mut Library::new(&[dir.path().to_str().unwrap().into()]), name);
             assert!(examined.quiet);
             examined.follows.join(" ")
         };
@@ -487,10 +526,13 @@ mod tests {
         for (file, text) in [("__init__.py", ""), ("m.py", "from .sub import n\nimport os.path\n"), ("sub/__init__.py", ""), ("sub/n.py", "from .. import m\n")] {
             std::fs::write(dir.path().join("own").join(file), text).unwrap();
         }
-        let examined = examine(&[dir.path().to_str().unwrap().into()], "own.m");
+        let dirs = [dir.path().to_str().unwrap().into()];
+        let mut library = Library::new(&dirs);
+        let examined = examine(&mut library, "own.m");
         let mut files: Vec<&str> = examined.files.iter().map(|(_, file)| file.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
         files[1..].sort();
         assert_eq!(files, ["own/m.py", "own/__init__.py", "own/sub/__init__.py", "own/sub/n.py"]);
+        assert_eq!(library.files(&["own.sub.n", "own.missing"]).len(), 4, "what imports each other is named once");
         assert!(examined.quiet);
     }
 }

@@ -1,6 +1,7 @@
 //! Python for metadata: the RustPython VM, the native modules behind `bb.*`, and the calls of
 //! metadata functions.
 
+mod ahead;
 pub mod codes;
 pub mod convert;
 mod deferral;

@@ -4,7 +4,8 @@
 //! The text is what the inspection module of Python 3.9 to 3.12 returns: from the first decorator
 //! to the last line of the body, with the comment lines that follow at the body's indentation.
 
-use crate::deferral;
+use crate::ahead::Ahead;
+use crate::deferral::{self, Library};
 use crate::metadata::context;
 use hz_codeparser::{VisitorCall, VisitorFound};
 use hz_data::{LibFunction, LibFunctions};
@@ -165,9 +166,15 @@ fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(K
     let file = crate::vm::pycache().map(|cache| cache.join(format!("libraries-{namespace}")));
     let mut earlier = file.as_deref().map(read_known).unwrap_or_default();
     let mut sums = FxHashMap::default();
+    let mut library = Library::new(&dirs);
     let mut new = false;
-    for name in imports {
-        let dotted = format!("{namespace}.{name}");
+    let imports: Vec<(String, String)> = imports.into_iter().map(|name| (format!("{namespace}.{name}"), name)).collect();
+    let _ahead = if file.is_some() && earlier.is_empty() {
+        Ahead::start(&dirs, &imports.iter().map(|(dotted, _)| dotted.as_str()).collect::<Vec<_>>())
+    } else {
+        None
+    };
+    for (dotted, name) in imports {
         let met = earlier.remove(&dotted).filter(|(known, _)| known.holds(&dirs, &mut sums));
         if let Some((known, functions)) = met {
             if known.quiet {
@@ -193,7 +200,7 @@ fn add_parts(vm: &VirtualMachine, dir: &str, namespace: &str, parts: &mut Vec<(K
         let loaded = module.get_attr(&vm.ctx.new_str(name), vm)?;
         let (mut found, mut visitors) = (Vec::new(), Vec::new());
         collect(vm, &loaded, &dotted, &mut found, &mut visitors)?;
-        let examined = deferral::examine(&dirs, &dotted);
+        let examined = deferral::examine(&mut library, &dotted);
         // Of a package in the namespace all of it counts. Modules of other namespaces cannot lead.
         let part = |leader: &String| {
             let rest = leader.strip_prefix(namespace)?.strip_prefix('.')?;

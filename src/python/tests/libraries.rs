@@ -179,6 +179,19 @@ fn metadata_runs() {
             assert_eq!(status, nix::sys::wait::WaitStatus::Exited(nix::unistd::Pid::from_raw(pid), 7));
         }
     }
+
+    // A library of which nothing is kept is compiled by another process, too, as far as the compiler has nothing to say.
+    std::fs::create_dir_all(dir.join("lib/many")).unwrap();
+    let modules = [("__init__", "BBIMPORTS = ['a', 'b', 'c', 'd']\n"), ("a", "raise ValueError('first')\n"), ("b", "import many.e\n"), ("c", "X = '\\d'\n"), ("d", "X = (\n"), ("e", "")];
+    for (module, text) in modules {
+        std::fs::write(dir.join(format!("lib/many/{module}.py")), text).unwrap();
+    }
+    assert!(runtime.add_pylib(&store, dir.join("lib").to_str().unwrap(), "many").is_err());
+    let kept = dir.join("cache").join(dir.join("lib/many").strip_prefix("/").unwrap());
+    let names = std::fs::read_dir(kept).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.map(|name| name.split('.').next().unwrap().to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["__init__", "a", "b", "e"]);
     let _ = std::fs::remove_dir_all(&dir);
 
     if let Some(oe) = std::env::var_os("HITZELEITER_OE") {
