@@ -49,6 +49,9 @@ pub(crate) struct PackedFile {
 /// One recipe file with what is new in the tables of the process that parsed it.
 #[derive(Clone, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub(crate) struct Packet {
+    /// Numbers of what is new begin here: texts, lists, nodes, files. What a forked process of its own gave them to is
+    /// forgotten.
+    pub from: [u32; 4],
     pub new: Tables,
     pub file: PackedFile,
 }
@@ -75,6 +78,7 @@ impl Packer {
         let nocache = parsed.infos.iter().any(|i| i.nocache);
         let siggen = parsed.infos.iter_mut().map(|info| std::mem::take(&mut info.siggen)).collect();
         let mut new = Tables::default();
+        let from = [self.texts, self.lists, self.nodes, self.files.len()].map(|n| n as u32);
         let infos = with_interner(|known| {
             let infos = parsed.infos.into_iter().map(|info| encode(info, known)).collect();
             known.texts()[self.texts..].iter().for_each(|text| new.texts.push(text.as_bytes()));
@@ -93,6 +97,7 @@ impl Packer {
             }));
         }
         let packet = Packet {
+            from,
             new,
             file: PackedFile {
                 mc: parsed.mc,

@@ -372,6 +372,14 @@ struct Translation {
     files: Vec<u32>,
 }
 
+impl Translation {
+    /// Forgets the numbers from these on.
+    fn forget_from(&mut self, from: &[rkyv::rend::u32_le; 4]) {
+        let tables = [&mut self.texts, &mut self.lists, &mut self.nodes, &mut self.files];
+        tables.into_iter().zip(from).for_each(|(table, from)| table.truncate(from.to_native() as usize));
+    }
+}
+
 impl RecipeCache {
     /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `base` is the
     /// configuration of now.
@@ -461,6 +469,7 @@ impl RecipeCache {
         let known = self.workers.entry(worker).or_default();
         let mut fresh = write(&self.fresh);
         let Fresh::Growing(growing) = &mut *fresh else { return Err(CacheError::Packet("all is saved".into())) };
+        known.forget_from(&packet.from);
         let (texts, lists, nodes) = packet.new.counts();
         for n in 0..texts {
             known.texts.push(growing.add_text(packet.new.text(n)));
