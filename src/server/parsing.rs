@@ -453,21 +453,17 @@ fn parse_one(config: &Configuration, job: &Job, finalise: &IndexMap<Str, BaseHas
     let request =
         RecipeRequest { file: &job.file, appends: &job.appends, mc: &job.mc, layer: job.layer.as_deref(), only: None };
     let (done, reads) = hz_data::collect_reads(|| -> Result<_> {
-        let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
-        let infos = {
-            let _timed = hz_meter::timed(hz_meter::Kind::Facts);
-            hz_parse::recipe_infos(&parsed)?
-        };
+        let done = hz_parse::parse_recipe_facts(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
         finalise[&job.mc].clean()?;
-        Ok((parsed, infos))
+        Ok(done)
     });
-    let (parsed, infos) = done?;
+    let (infos, depends) = done?;
     Ok(ParsedFile {
         mc: job.mc.to_string(),
         path: job.file.clone(),
         appends: job.appends.clone(),
         infos,
-        depends: parsed.depends.iter().map(|d| d.path.to_string()).collect(),
+        depends: depends.iter().map(|d| d.path.to_string()).collect(),
         layer: job.layer.as_deref().map(str::to_string),
         reads,
     })
