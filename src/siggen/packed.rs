@@ -100,9 +100,13 @@ impl Numbers {
     fn is_kept(&self, number: u32) -> bool {
         self.rounds[number as usize] & AGAIN != 0
     }
-    /// Those given since so many had been.
+    /// Those given since so many had been; all, for who comes late.
     fn since(&self, given: usize) -> impl Iterator<Item = u32> + '_ {
-        self.young.iter().skip(given.saturating_sub(self.before)).copied()
+        let (all, old) = match given.checked_sub(self.before) {
+            Some(old) => (0, old),
+            None => (self.rounds.len() as u32, self.young.len()),
+        };
+        (0..all).chain(self.young.iter().skip(old).copied())
     }
     fn given(&self) -> usize {
         self.before + self.young.len()
@@ -253,7 +257,7 @@ impl Interner {
     pub fn node(&self, id: u32) -> Node {
         self.nodes[id as usize]
     }
-    /// What was given a number since so much had been, and how much has been now.
+    /// Texts that were given a number since so much had been, with it.
     pub fn new_texts(&self, given: Given) -> impl Iterator<Item = (u32, &Str)> {
         self.text_numbers.since(given[0]).map(|n| (n, &self.texts[n as usize]))
     }
@@ -478,6 +482,8 @@ mod tests {
         (0..2 * SWEEP).for_each(|_| assert_eq!(new(&mut tables), (vec![], (0, 0))));
         assert_eq!((tables.intern("c"), tables.intern("a")), (1, 0));
         assert_eq!(new(&mut tables), (vec!["1 c".to_string(), "0 a".into()], (0, 0)));
+        let late: Vec<_> = tables.new_texts(Given::default()).map(|(n, text)| (n, text.to_string())).collect();
+        assert_eq!(late, [(0, "a".to_string()), (1, "c".into())]);
     }
 
     #[test]
@@ -506,7 +512,7 @@ mod tests {
             .map(|list| other.intern_list(&list.iter().map(|id| texts[*id as usize]).collect::<Vec<_>>()))
             .collect();
         let nodes: Vec<u32> = tables
-            .nodes()
+            .nodes
             .iter()
             .map(|node| other.intern_node(renumber_node(*node, |id| texts[id as usize], |id| lists[id as usize])))
             .collect();
