@@ -7,7 +7,7 @@ use crate::recipe::RecipeInfo;
 use crate::tables::Tables;
 use hz_data::ReadSet;
 use hz_siggen::PackedSignatures;
-use hz_siggen::packed::with_interner;
+use hz_siggen::packed::{Given, with_interner};
 use rustc_hash::FxHashMap;
 use std::path::Path;
 
@@ -49,6 +49,10 @@ pub(crate) struct PackedFile {
 /// One recipe file with what is new in the tables of the process that parsed it.
 #[derive(Clone, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub(crate) struct Packet {
+    /// The numbers of what is new: texts, lists, nodes. They may be those of what was forgotten.
+    pub numbers: [Vec<u32>; 3],
+    /// Numbers of files that are new begin here.
+    pub files_from: u32,
     pub new: Tables,
     pub file: PackedFile,
 }
@@ -56,10 +60,8 @@ pub(crate) struct Packet {
 /// The parsing process's end.
 #[derive(Default)]
 pub struct Packer {
-    /// Texts, lists and nodes of this process's tables that were sent already.
-    texts: usize,
-    lists: usize,
-    nodes: usize,
+    /// What of this process's tables was sent already.
+    sent: Given,
     /// Numbers of the files sent already.
     files: FxHashMap<String, u32>,
 }
@@ -75,13 +77,25 @@ impl Packer {
         let nocache = parsed.infos.iter().any(|i| i.nocache);
         let siggen = parsed.infos.iter_mut().map(|info| std::mem::take(&mut info.siggen)).collect();
         let mut new = Tables::default();
+        let mut numbers: [Vec<u32>; 3] = Default::default();
+        let files_from = self.files.len() as u32;
         let infos = with_interner(|known| {
             let infos = parsed.infos.into_iter().map(|info| encode(info, known)).collect();
-            known.texts()[self.texts..].iter().for_each(|text| new.texts.push(text.as_bytes()));
-            known.lists()[self.lists..].iter().for_each(|list| new.lists.push(list));
-            known.nodes()[self.nodes..].iter().for_each(|node| new.push_node(*node));
+            let [texts, lists, nodes] = &mut numbers;
+            for (n, text) in known.new_texts(self.sent) {
+                texts.push(n);
+                new.texts.push(text.as_bytes());
+            }
+            for (n, list) in known.new_lists(self.sent) {
+                lists.push(n);
+                new.lists.push(list);
+            }
+            for (n, node) in known.new_nodes(self.sent) {
+                nodes.push(n);
+                new.push_node(node);
+            }
+            self.sent = known.given();
             known.finish_round();
-            (self.texts, self.lists, self.nodes) = (known.texts().len(), known.lists().len(), known.nodes().len());
             infos
         });
         let mut depends = Vec::with_capacity(parsed.depends.len());
@@ -93,6 +107,8 @@ impl Packer {
             }));
         }
         let packet = Packet {
+            numbers,
+            files_from,
             new,
             file: PackedFile {
                 mc: parsed.mc,

@@ -372,6 +372,15 @@ struct Translation {
     files: Vec<u32>,
 }
 
+/// From here on the number stands for this one.
+fn stands_for(table: &mut Vec<u32>, number: u32, this: u32) {
+    let number = number as usize;
+    if table.len() <= number {
+        table.resize(number + 1, 0);
+    }
+    table[number] = this;
+}
+
 impl RecipeCache {
     /// Opens the cache at `path` (a missing, foreign or damaged file is an empty cache). `base` is the
     /// configuration of now.
@@ -461,21 +470,23 @@ impl RecipeCache {
         let known = self.workers.entry(worker).or_default();
         let mut fresh = write(&self.fresh);
         let Fresh::Growing(growing) = &mut *fresh else { return Err(CacheError::Packet("all is saved".into())) };
-        let (texts, lists, nodes) = packet.new.counts();
-        for n in 0..texts {
-            known.texts.push(growing.add_text(packet.new.text(n)));
+        let [texts, lists, nodes] = &packet.numbers;
+        for (at, n) in (0..).zip(texts.iter()) {
+            stands_for(&mut known.texts, n.to_native(), growing.add_text(packet.new.text(at)));
         }
         let mut translated = Vec::new();
         let numbering = &mut growing.numbering;
-        for n in 0..lists {
+        for (at, n) in (0..).zip(lists.iter()) {
             translated.clear();
-            translated.extend(packet.new.list(n).map(|text| known.texts[text as usize]));
-            known.lists.push(numbering.list(&translated));
+            translated.extend(packet.new.list(at).map(|text| known.texts[text as usize]));
+            stands_for(&mut known.lists, n.to_native(), numbering.list(&translated));
         }
-        for n in 0..nodes {
-            let node = renumber_node(packet.new.node_at(n), |n| known.texts[n as usize], |n| known.lists[n as usize]);
-            known.nodes.push(numbering.node(node));
+        for (at, n) in (0..).zip(nodes.iter()) {
+            let node = renumber_node(packet.new.node_at(at), |n| known.texts[n as usize], |n| known.lists[n as usize]);
+            stands_for(&mut known.nodes, n.to_native(), numbering.node(node));
         }
+        // A process that was forked from that one for one recipe may have numbered more.
+        known.files.truncate(packet.files_from.to_native() as usize);
         let unreadable = |e: rkyv::rancor::Error| CacheError::Packet(e.to_string());
         let mut file = rkyv::deserialize::<PackedFile, _>(&packet.file).map_err(unreadable)?;
         for siggen in &mut file.siggen {

@@ -1,8 +1,8 @@
 //! A finished recipe -> the facts that the cache keeps and the rest of a build works with.
 
 use crate::error::{Error, Result};
-use crate::paths::{list, vars_from_file};
-use crate::recipe::{RecipeParse, Variant, mcfn};
+use crate::paths::{Dependency, list, vars_from_file};
+use crate::recipe::{Depends, Finalise, RecipeParse, RecipeRequest, Variant, add_depends, each_variant, mcfn};
 use hz_cache::{RecipeInfo, TaskDeps};
 use hz_data::{DataStore, Read, Value};
 use hz_diagnostics::Str;
@@ -82,14 +82,14 @@ fn task_deps(store: &DataStore) -> TaskDeps {
     out
 }
 
-/// The facts of one variant. `variants` are the names of all variants (for the base recipe).
+/// The facts of one variant of the recipe file. `variants` are the names of all variants (for the base recipe).
 ///
 /// # Errors
 /// A failing expansion, or a number or truth value that is none.
-pub fn recipe_info(recipe: &RecipeParse, variant: &Variant, variants: &[Str]) -> Result<RecipeInfo> {
+fn recipe_info(file: &str, mc: &str, variant: &Variant, variants: &[Str]) -> Result<RecipeInfo> {
     let store = &variant.store;
     let f = Facts(store);
-    let mut info = RecipeInfo { mcfn: mcfn(&recipe.file, &variant.name, &recipe.mc).into(), ..Default::default() };
+    let mut info = RecipeInfo { mcfn: mcfn(file, &variant.name, mc).into(), ..Default::default() };
     info.variants = variants.to_vec();
     info.appends = f.words("__BBAPPEND")?;
     info.nocache = !f.text("BB_DONT_CACHE")?.is_empty();
@@ -97,7 +97,7 @@ pub fn recipe_info(recipe: &RecipeParse, variant: &Variant, variants: &[Str]) ->
     info.rprovides = f.deps("RPROVIDES")?;
     info.pn = f.text("PN")?;
     if info.pn.is_empty() {
-        info.pn = vars_from_file(&recipe.file)?[0].clone().unwrap_or_default();
+        info.pn = vars_from_file(file)?[0].clone().unwrap_or_default();
     }
     info.packages = f.words("PACKAGES")?;
     if info.packages.is_empty() {
@@ -155,7 +155,7 @@ pub fn recipe_info(recipe: &RecipeParse, variant: &Variant, variants: &[Str]) ->
 /// The facts of all variants, the base recipe last, as the reference lists them.
 ///
 /// # Errors
-/// As [`recipe_info`].
+/// A failing expansion, or a number or truth value that is none.
 pub fn recipe_infos(recipe: &RecipeParse) -> Result<Vec<RecipeInfo>> {
     let mut variants: Vec<&Variant> = recipe.variants.iter().collect();
     variants.sort_by(|a, b| b.name.cmp(&a.name));
@@ -164,7 +164,43 @@ pub fn recipe_infos(recipe: &RecipeParse) -> Result<Vec<RecipeInfo>> {
         .into_iter()
         .map(|v| {
             let own: &[Str] = if v.name.is_empty() { &names } else { &[Str::from("")] };
-            recipe_info(recipe, v, own)
+            recipe_info(&recipe.file, &recipe.mc, v, own)
         })
         .collect()
+}
+
+/// Parses a recipe as [`crate::parse_recipe_variants`] does, for its [`recipe_infos`] and dependencies alone: of each variant but the
+/// base the facts are taken once it is finished, so that the stores of a hundred variants are not in memory at once. Told
+/// of is that only in its place, behind the last variant.
+///
+/// # Errors
+/// As those.
+pub fn parse_recipe_facts(
+    config: &DataStore, request: RecipeRequest<'_>, finalise: &dyn Finalise,
+) -> Result<(Vec<RecipeInfo>, Vec<Dependency>)> {
+    let (mut depends, mut base, mut early) = (Depends::new(), None, Vec::new());
+    let facts = |variant: &Variant, names: &[Str]| {
+        let _timed = hz_meter::timed(hz_meter::Kind::Facts);
+        recipe_info(request.file, request.mc, variant, names)
+    };
+    each_variant(config, request, finalise, &mut |variant| {
+        add_depends(&mut depends, &variant);
+        if variant.name.is_empty() {
+            base = Some(variant);
+        } else {
+            let found = hz_events::captured(|| facts(&variant, &["".into()]));
+            early.push((variant.name, found));
+        }
+    })?;
+    early.sort_by(|a, b| b.0.cmp(&a.0));
+    let names: Vec<Str> = early.iter().map(|(name, _)| name.clone()).chain(base.iter().map(|base| base.name.clone())).collect();
+    let mut infos = Vec::with_capacity(names.len());
+    for (_, (info, events)) in early {
+        events.into_iter().for_each(hz_events::emit);
+        infos.push(info?);
+    }
+    if let Some(base) = &base {
+        infos.push(facts(base, &names)?);
+    }
+    Ok((infos, depends.into_values().collect()))
 }

@@ -27,7 +27,7 @@ pub use collections::{Collection, file_layer, handle_collections};
 pub use config::{ConfigHooks, ConfigRequest, Configuration, find_config_file, find_topdir, parse_base_configuration};
 pub use environment::{approved_variables, clean_environment, exported_variables, told_environment};
 pub use error::{Error, Result};
-pub use facts::{recipe_info, recipe_infos, to_boolean};
+pub use facts::{parse_recipe_facts, recipe_infos, to_boolean};
 pub use files::{Collected, FileCollector};
 pub use hz_versions::glob::{fnmatch, glob};
 pub use hz_versions::paths::absolute;

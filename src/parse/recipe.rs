@@ -121,6 +121,33 @@ pub fn realfn(mcfn: &str) -> (&str, &str, &str) {
 pub fn parse_recipe_variants(
     config: &DataStore, request: RecipeRequest<'_>, finalise: &dyn Finalise,
 ) -> Result<RecipeParse> {
+    let (mut depends, mut variants) = (Depends::new(), Vec::new());
+    each_variant(config, request, finalise, &mut |variant| {
+        add_depends(&mut depends, &variant);
+        variants.push(variant);
+    })?;
+    Ok(RecipeParse {
+        file: request.file.into(),
+        mc: request.mc.into(),
+        appends: request.appends.iter().map(|a| a.as_str().into()).collect(),
+        variants,
+        depends: depends.into_values().collect(),
+    })
+}
+
+/// Paths that were read or looked for.
+pub(crate) type Depends = IndexMap<Str, Dependency>;
+
+pub(crate) fn add_depends(depends: &mut Depends, variant: &Variant) {
+    for d in dependencies(&variant.store, false) {
+        depends.entry(d.path.clone()).or_insert(d);
+    }
+}
+
+/// [`parse_recipe_variants`], handing each variant on when it is finished, the base first.
+pub(crate) fn each_variant(
+    config: &DataStore, request: RecipeRequest<'_>, finalise: &dyn Finalise, done: &mut dyn FnMut(Variant),
+) -> Result<()> {
     let store = config.create_copy();
     let quiet = unseen();
     if let Some(only) = request.only {
@@ -132,20 +159,7 @@ pub fn parse_recipe_variants(
     if !request.appends.is_empty() {
         store.set_var("__BBAPPEND", request.appends.join(" "), &quiet)?;
     }
-    let variants = handle_recipe(request.file, &store, finalise)?;
-    let mut depends: IndexMap<Str, Dependency> = IndexMap::new();
-    for variant in &variants {
-        for d in dependencies(&variant.store, false) {
-            depends.entry(d.path.clone()).or_insert(d);
-        }
-    }
-    Ok(RecipeParse {
-        file: request.file.into(),
-        mc: request.mc.into(),
-        appends: request.appends.iter().map(|a| a.as_str().into()).collect(),
-        variants,
-        depends: depends.into_values().collect(),
-    })
+    handle_each(request.file, &store, finalise, done)
 }
 
 /// `parseRecipe`: the complete store of one variant, named as `[mc:…:][virtual:…:]PATH`.
@@ -170,23 +184,30 @@ pub fn parse_recipe(
 /// # Errors
 /// Anything but a recipe that skips itself.
 pub fn handle_recipe(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<Vec<Variant>> {
+    let mut variants = Vec::new();
+    handle_each(file, store, finalise, &mut |variant| variants.push(variant))?;
+    Ok(variants)
+}
+
+fn handle_each(file: &str, store: &DataStore, finalise: &dyn Finalise, done: &mut dyn FnMut(Variant)) -> Result<()> {
     if hz_syntax::Grammar::of(file) != Some(hz_syntax::Grammar::Recipe) {
         return Err(Error::parse("not a BitBake file", file, 0));
     }
     store.include_enter(file);
     let result = handle_recipe_grammar(file, store, false).and_then(|complete| {
         if complete {
-            finish_all(file, store, finalise)
+            finish_all(file, store, finalise, done)
         } else {
             let skipped = store.get_raw("__SKIPPED").map(|v| v.to_text());
-            Ok(vec![Variant { name: "".into(), store: store.clone(), skipped, signatures: None }])
+            done(Variant { name: "".into(), store: store.clone(), skipped, signatures: None });
+            Ok(())
         }
     });
     store.include_leave();
     result
 }
 
-fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<Vec<Variant>> {
+fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise, done: &mut dyn FnMut(Variant)) -> Result<()> {
     let appends = store.get_or_empty("__BBAPPEND")?;
     for append in hz_versions::words(&appends) {
         handle_append(append, store)?;
@@ -196,7 +217,7 @@ fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<
     let wanted = |name: &str| only.as_deref().is_none_or(|o| o.contains(name));
 
     let base = store.create_copy();
-    let mut variants = vec![finish_or_skip(file, base.clone(), "", finalise)?];
+    done(finish_or_skip(file, base.clone(), "", finalise)?);
 
     let extended = base.get_or_empty("BBCLASSEXTEND")?;
     if !extended.is_empty() {
@@ -231,10 +252,10 @@ fn finish_all(file: &str, store: &DataStore, finalise: &dyn Finalise) -> Result<
             stores.push((name, variant));
         }
         for (name, variant) in stores {
-            variants.push(finish_or_skip(file, variant, name, finalise)?);
+            done(finish_or_skip(file, variant, name, finalise)?);
         }
     }
-    Ok(variants)
+    Ok(())
 }
 
 fn finish_or_skip(file: &str, store: DataStore, name: &str, finalise: &dyn Finalise) -> Result<Variant> {

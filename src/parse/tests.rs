@@ -301,6 +301,9 @@ fn variants_and_appends() {
     assert_eq!(ids, ["virtual:native:F", "virtual:multi:lib32:F", "F"]);
     assert_eq!(infos[2].variants, ["native".into(), "multi:lib32".into(), Str::from("")]);
     assert_eq!(infos[0].tasks, ["do_x".into()]);
+    let (early, depends) = parse_recipe_facts(&t.store(), request, &NoSignatures).unwrap();
+    assert_eq!(format!("{early:?}"), format!("{infos:?}"));
+    assert_eq!(depends.iter().map(|d| &d.path).collect::<Vec<_>>(), parse.depends.iter().map(|d| &d.path).collect::<Vec<_>>());
     // What is set for the variants shows in the base recipe's history, which is a view of it.
     let tracked = t.store();
     tracked.enable_tracking();
@@ -311,6 +314,24 @@ fn variants_and_appends() {
     assert_eq!(get(&one.store, "PN"), "test-native");
     assert_eq!(realfn("mc:m:virtual:multi:lib32:/f.bb"), ("/f.bb", "multi:lib32", "m"));
     assert_eq!(mcfn("/f.bb", "native", "m"), "mc:m:virtual:native:/f.bb");
+}
+
+#[test]
+fn facts_that_cannot_be_had_are_told_of_after_the_last_variant() {
+    let t = Tree::new();
+    ["a", "b", "c"].iter().for_each(|name| _ = t.write(&format!("classes/{name}.bbclass"), ""));
+    let file = t.write(
+        "f_1.bb",
+        "PN = \"f\"\nBBCLASSEXTEND = \"a b c\"\nP:f-b = \"${P:f-b}\"\nPROVIDES = \"${P:${PN}}\"\nP:f-a = \"${P:f-a}\"\n",
+    );
+    let request = RecipeRequest { file: &file, ..Default::default() };
+    let (error, events) = hz_events::captured(|| parse_recipe_facts(&t.store(), request, &NoSignatures).map(drop).unwrap_err().to_string());
+    let (late, later) = hz_events::captured(|| {
+        let parse = parse_recipe_variants(&t.store(), request, &NoSignatures).unwrap();
+        recipe_infos(&parse).map(drop).unwrap_err().to_string()
+    });
+    assert!(error.contains("P:f-b") && !error.contains("P:f-a"), "{error}");
+    assert_eq!((error, format!("{events:?}")), (late, format!("{later:?}")));
 }
 
 #[test]

@@ -28,6 +28,8 @@ const RESULT: u8 = 0;
 const EVENT: u8 = 1;
 const STARTED: u8 = 2;
 const REST: u8 = 3;
+/// As REST, of a process that did one job in the place of its helper.
+const ASIDE: u8 = 4;
 
 /// The helper's end of its pipe. Nobody waits for the main process to read: it may be busy for a while, and what does
 /// not go into the pipe meanwhile waits here.
@@ -160,6 +162,36 @@ pub fn fork() -> io::Result<i32> {
     })
 }
 
+/// A helper never outlives the process it helps.
+fn live_with_parent() {
+    // SAFETY: a plain call.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Ends a forked process without running the parent's exit handlers.
+fn leave(code: i32) -> ! {
+    // SAFETY: ends this process.
+    unsafe { libc::_exit(code) }
+}
+
+/// What a child exits with. If a signal ended it, that ends this process, too: it shows why.
+fn end_of(pid: i32) -> i32 {
+    use nix::sys::{signal, wait};
+    loop {
+        match wait::waitpid(nix::unistd::Pid::from_raw(pid), None) {
+            Ok(wait::WaitStatus::Exited(_, code)) => return code,
+            Ok(wait::WaitStatus::Signaled(_, reason, _)) => {
+                // SAFETY: nothing is called when it comes.
+                let _ = unsafe { signal::signal(reason, signal::SigHandler::SigDfl) };
+                let _ = signal::raise(reason);
+                return 1;
+            }
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return 1,
+        }
+    }
+}
+
 /// A running farm.
 pub struct Farm {
     helpers: Vec<Option<Helper>>,
@@ -182,9 +214,22 @@ impl Farm {
     pub fn start<S>(
         workers: usize,
         total: usize,
-        mut fork: impl FnMut() -> io::Result<i32>,
+        fork: impl FnMut() -> io::Result<i32>,
         make: impl Fn(usize, &Outlet) -> S,
         job: impl Fn(&mut S, usize) -> Vec<u8>,
+        rest: impl Fn(S) -> Vec<u8>,
+    ) -> io::Result<Farm> {
+        Self::start_with_asides(workers, total, fork, make, (job, |_| false), rest)
+    }
+
+    /// As [`Self::start`]. A job of which the second function of `job` says so is done by a process of its own, forked
+    /// from the helper, which waits for it: what it leaves in memory goes with it.
+    pub fn start_with_asides<S>(
+        workers: usize,
+        total: usize,
+        mut fork: impl FnMut() -> io::Result<i32>,
+        make: impl Fn(usize, &Outlet) -> S,
+        job: (impl Fn(&mut S, usize) -> Vec<u8>, impl Fn(usize) -> bool),
         rest: impl Fn(S) -> Vec<u8>,
     ) -> io::Result<Farm> {
         let mut farm = Farm { helpers: Vec::new(), counter: Shared::new()?, total, chunk: vec![0; CHUNK] };
@@ -196,9 +241,12 @@ impl Farm {
                 farm.helpers.clear();
                 // SAFETY: the descriptor is ours and goes nowhere else.
                 let outlet = Outlet::new(unsafe { File::from_raw_fd(write.into_raw_fd()) });
-                let code = Self::work(n, outlet, &farm.counter, total, &make, &job, &rest);
-                // SAFETY: ends the forked process without running the parent's exit handlers.
-                unsafe { libc::_exit(code) };
+                crate::signals::ignore_in_child();
+                if let Some(work) = AT_START.get() {
+                    work();
+                }
+                let claim = || Some(farm.counter.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < total);
+                leave(Self::work(outlet, claim, fork, |outlet| make(n, outlet), &job, &rest));
             }
             drop(write);
             // SAFETY: the descriptor is ours and goes nowhere else.
@@ -217,33 +265,40 @@ impl Farm {
         Ok(farm)
     }
 
+    /// What a helper does; gives what it exits with.
     fn work<S>(
-        n: usize,
         mut outlet: Outlet,
-        counter: &AtomicUsize,
-        total: usize,
-        make: &impl Fn(usize, &Outlet) -> S,
-        job: &impl Fn(&mut S, usize) -> Vec<u8>,
+        claim: impl Fn() -> Option<usize>,
+        mut fork: impl FnMut() -> io::Result<i32>,
+        make: impl Fn(&Outlet) -> S,
+        (job, aside): &(impl Fn(&mut S, usize) -> Vec<u8>, impl Fn(usize) -> bool),
         rest: &impl Fn(S) -> Vec<u8>,
     ) -> i32 {
-        // SAFETY: plain call: a helper never outlives the process it helps.
-        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        crate::signals::ignore_in_child();
-        if let Some(work) = AT_START.get() {
-            work();
-        }
-        let mut state = make(n, &outlet);
-        loop {
-            let at = counter.fetch_add(1, Ordering::Relaxed);
-            if at >= total {
-                break;
-            }
+        live_with_parent();
+        let mut state = make(&outlet);
+        while let Some(at) = claim() {
             if outlet.frame(STARTED, at, &[]).is_err() {
                 return 1;
             }
-            let bytes = job(&mut state, at);
-            if outlet.frame(RESULT, at, &bytes).is_err() {
-                return 1;
+            // What waits would be sent by both. Who cannot fork does it without.
+            let forked = if aside(at) && outlet.finish().is_ok() { fork().ok() } else { None };
+            match forked {
+                Some(0) => {
+                    live_with_parent();
+                    let result = job(&mut state, at);
+                    let sent = outlet.frame(RESULT, at, &result).and_then(|()| outlet.frame(ASIDE, 0, &rest(state)));
+                    leave(i32::from(sent.and_then(|()| outlet.finish()).is_err()));
+                }
+                Some(pid) => match end_of(pid) {
+                    0 => {}
+                    code => return code,
+                },
+                None => {
+                    let bytes = job(&mut state, at);
+                    if outlet.frame(RESULT, at, &bytes).is_err() {
+                        return 1;
+                    }
+                }
             }
         }
         let bytes = rest(state);
@@ -297,6 +352,7 @@ impl Farm {
                     }
                     EVENT => out.push(Message::Event(bytes)),
                     STARTED => helper.at = Some(job),
+                    ASIDE => out.push(Message::Rest(bytes)),
                     _ => {
                         helper.finished = true;
                         out.push(Message::Rest(bytes));
@@ -412,6 +468,44 @@ mod tests {
         done.sort();
         assert_eq!(done, (0..50).collect::<Vec<_>>());
         assert_eq!(rest, 50);
+    }
+
+    #[test]
+    fn a_job_aside_leaves_nothing_but_its_result() {
+        let job = |n: &mut u8, at: usize| { *n += 1; vec![at as u8, *n] };
+        let rest = |n: u8| vec![n];
+        let mut farm = Farm::start_with_asides(1, 4, fork, |_, _| 0u8, (job, |at| at == 1), rest).unwrap();
+        let (mut done, mut rest) = (Vec::new(), Vec::new());
+        while let Some(messages) = farm.wait(1000) {
+            for message in messages {
+                match message {
+                    Message::Done { bytes, .. } => done.push(bytes),
+                    Message::Rest(bytes) => rest.push(bytes),
+                    _ => panic!(),
+                }
+            }
+        }
+        assert_eq!(done, [[0, 1], [1, 2], [2, 2], [3, 3]]);
+        assert_eq!(rest, [[2], [3]]);
+    }
+
+    #[test]
+    fn a_death_aside_is_one_of_the_helper() {
+        for (end, shown) in [((|| leave(7)) as fn() -> i32, "7"), (|| { let _ = nix::sys::signal::raise(nix::sys::signal::SIGKILL); 1 }, "SIGKILL")] {
+            let job = |_: &mut (), _: usize| { end(); Vec::new() };
+            let mut farm = Farm::start_with_asides(1, 2, fork, |_, _| (), (job, |at| at == 0), |()| Vec::new()).unwrap();
+            let mut died = None;
+            while let Some(messages) = farm.wait(1000) {
+                for message in messages {
+                    if let Message::Died { job, status } = message {
+                        died = Some((job, status));
+                    }
+                }
+            }
+            let (job, status) = died.unwrap();
+            assert_eq!(job, Some(0));
+            assert!(status.contains(shown), "{status}");
+        }
     }
 
     #[test]

@@ -160,7 +160,7 @@ struct Known {
 fn look_up(mut cache: RecipeCache, jobs: &[Job]) -> Known {
     let results: Vec<Option<Vec<Recipe>>> = jobs.iter().map(|j| cache.take(&j.mc, &j.file, &j.appends, j.layer.as_deref())).collect();
     let todo: Vec<usize> = (0..jobs.len()).filter(|n| results[*n].is_none()).collect();
-    let todo = large_early(todo, |n| std::fs::metadata(&jobs[n].file).map_or(0, |found| found.len()));
+    let todo = large_early(todo, |n| size(&jobs[n]));
     Known { cache, results, todo }
 }
 
@@ -307,12 +307,17 @@ fn halted(data: &DataStore) -> Error {
     Error::Handled
 }
 
-/// Recipe files of so many bytes take long and much memory.
+/// Recipe files of so many bytes take long and much memory, so each gets a process of its own: what is kept for others
+/// would lie among what it needs for a moment, and hold that.
 const LARGE: u64 = 100_000;
 
-/// So many recipes are parsed before them: what parsers keep of those, since most recipes have it, lies together then, and
-/// not among what a large one needs for a moment.
-const LEAD: usize = 48;
+/// So many recipes are parsed before them, so that what most recipes have is known.
+const LEAD: usize = 16;
+
+/// Bytes of a recipe file.
+fn size(job: &Job) -> u64 {
+    std::fs::metadata(&job.file).map_or(0, |found| found.len())
+}
 
 /// Large ones are parsed early: while there is little else in memory, and nobody waits for the last one.
 fn large_early(todo: Vec<usize>, size: impl Fn(usize) -> u64) -> Vec<usize> {
@@ -340,9 +345,15 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
     }
     // What there is now stays. Looking at it for garbage would make every parser a copy of its own of all of it.
     python(|vm| call(vm, "gc", "freeze", Vec::new())).map_err(python_error)?;
+    let fork = || {
+        let pid = fork()?;
+        if pid == 0 {
+            hz_meter::forked();
+            hz_python::codes::forked();
+        }
+        Ok(pid)
+    };
     let make = |_: usize, outlet: &Outlet| {
-        hz_meter::forked();
-        hz_python::codes::forked();
         if let Ok(outlet) = outlet.try_clone() {
             hz_events::set_sink(Box::new(OutletSink(outlet)));
         }
@@ -372,7 +383,8 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
         }
         bytes
     };
-    Farm::start(workers, todo.len(), fork, make, work, rest).map_err(|e| Error::Other(e.to_string()))
+    let sizes: Vec<u64> = todo.iter().map(|n| size(&jobs[*n])).collect();
+    Farm::start_with_asides(workers, todo.len(), fork, make, (work, |n: usize| sizes[n] >= LARGE), rest).map_err(|e| Error::Other(e.to_string()))
 }
 
 /// Runs the parsers over `todo`, those of `begun` if nothing changed since; gives the number of recipes that failed.
@@ -438,21 +450,17 @@ fn parse_one(config: &Configuration, job: &Job, finalise: &IndexMap<Str, BaseHas
     let request =
         RecipeRequest { file: &job.file, appends: &job.appends, mc: &job.mc, layer: job.layer.as_deref(), only: None };
     let (done, reads) = hz_data::collect_reads(|| -> Result<_> {
-        let parsed = hz_parse::parse_recipe_variants(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
-        let infos = {
-            let _timed = hz_meter::timed(hz_meter::Kind::Facts);
-            hz_parse::recipe_infos(&parsed)?
-        };
+        let done = hz_parse::parse_recipe_facts(&config.mcdata[&job.mc], request, &finalise[&job.mc])?;
         finalise[&job.mc].clean()?;
-        Ok((parsed, infos))
+        Ok(done)
     });
-    let (parsed, infos) = done?;
+    let (infos, depends) = done?;
     Ok(ParsedFile {
         mc: job.mc.to_string(),
         path: job.file.clone(),
         appends: job.appends.clone(),
         infos,
-        depends: parsed.depends.iter().map(|d| d.path.to_string()).collect(),
+        depends: depends.iter().map(|d| d.path.to_string()).collect(),
         layer: job.layer.as_deref().map(str::to_string),
         reads,
     })

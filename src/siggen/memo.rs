@@ -11,7 +11,7 @@ use hz_codeparser::ShellRefs;
 use hz_data::{Expansion, Flags, Record, Value, same_value};
 use hz_diagnostics::Str;
 use rustc_hash::{FxHashMap, FxHashSet};
-use crate::packed::{NONE, OTHER, with_interner};
+use crate::packed::with_interner;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -153,6 +153,11 @@ impl Memo {
     /// The memo of this thread; what is in it holds for these terms.
     pub fn take(libs: &LibrarySignatures, rules: &Rules, exclude_flags: Str) -> Memo {
         let mut memo = MEMO.take();
+        for id in with_interner(|tables| tables.take_forgotten()) {
+            if let Some(met) = memo.met.get_mut(id as usize) {
+                *met = false;
+            }
+        }
         let same = memo.terms.libraries == libs.id
             && memo.terms.exclude_flags == exclude_flags
             && memo.terms.by_word == rules.exclude_flags_by_word
@@ -352,12 +357,11 @@ impl Memo {
         with_interner(|tables| {
             let calls = kept.calls.iter().map(|(id, _)| id);
             let contains = kept.contains.iter().map(|(id, ..)| id);
-            calls.chain(contains).chain(&kept.made.deps).chain([&id]).for_each(|id| tables.pin(*id));
+            let direct = kept.direct.iter().flat_map(|direct| direct.iter());
+            // Of what is forgotten the numbers are given to others.
+            calls.chain(contains).chain(direct).chain(&kept.made.deps).chain([&id]).for_each(|id| tables.pin(*id));
+            tables.pin_list(kept.exported);
             tables.pin_node(kept.made.node);
-            let [_, _, value] = tables.node(kept.made.node);
-            if value != NONE {
-                tables.pin(value & !OTHER);
-            }
         });
         if let Content::Expanded(found) | Content::Script(found, _) = &mut kept.seen.content {
             // Only what is compared.

@@ -7,6 +7,7 @@ use crate::sigdata::VarVal;
 use hz_diagnostics::Str;
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Absent value, and a task's closure that follows from the dependencies.
@@ -37,20 +38,17 @@ pub struct Interner {
     /// First bytes of each text, so that most comparisons need not look at the text.
     pub(crate) starts: Vec<u128>,
     text_ids: FxHashMap<Str, u32>,
-    /// Of each text the round in which it came, and AGAIN.
-    rounds: Vec<u32>,
+    text_numbers: Numbers,
     /// Counts recipe files.
     round: u32,
-    /// Up to where texts, lists and nodes were looked at by the last sweep.
-    swept: [usize; 3],
+    /// Numbers of texts that were forgotten since somebody asked.
+    forgotten: Vec<u32>,
     lists: Vec<Arc<[u32]>>,
     list_ids: FxHashMap<Arc<[u32]>, u32>,
-    /// As `rounds`.
-    list_rounds: Vec<u32>,
+    list_numbers: Numbers,
     nodes: Vec<Node>,
     node_ids: FxHashMap<Node, u32>,
-    /// As `rounds`.
-    node_rounds: Vec<u32>,
+    node_numbers: Numbers,
 }
 
 /// Marks what more than one recipe file has.
@@ -58,19 +56,79 @@ const AGAIN: u32 = 1 << 31;
 /// Recipe files between two sweeps.
 const SWEEP: u32 = 16;
 
-#[inline]
-fn meet(round: &mut u32, now: u32) {
-    if *round != now {
+/// Which numbers are given, and to what: what only one recipe file has is forgotten after a while, and its number is given again.
+#[derive(Default)]
+struct Numbers {
+    /// By number: the round in which what has it came, and AGAIN.
+    rounds: Vec<u32>,
+    /// Those given lately, in the order in which they were.
+    young: VecDeque<u32>,
+    /// How many were given before those.
+    before: usize,
+    /// Those to be given again.
+    free: Vec<u32>,
+}
+
+impl Numbers {
+    /// The number for something new.
+    fn give(&mut self, now: u32) -> u32 {
+        let number = self.free.pop().unwrap_or(self.rounds.len() as u32);
+        match self.rounds.get_mut(number as usize) {
+            Some(round) => *round = now,
+            None => self.rounds.push(now),
+        }
+        self.young.push_back(number);
+        number
+    }
+    /// What has the number came again. Gives whether it did so in another recipe file for the first time.
+    #[inline]
+    fn meet(&mut self, number: u32, now: u32) -> bool {
+        let round = &mut self.rounds[number as usize];
+        let first = *round != now && *round & AGAIN == 0;
+        if first {
+            *round |= AGAIN;
+        }
+        first
+    }
+    /// What has the number is kept whatever happens. Gives whether that is new.
+    fn pin(&mut self, number: u32) -> bool {
+        let round = &mut self.rounds[number as usize];
+        let first = *round & AGAIN == 0;
         *round |= AGAIN;
+        first
+    }
+    fn is_kept(&self, number: u32) -> bool {
+        self.rounds[number as usize] & AGAIN != 0
+    }
+    /// Those given since so many had been; all, for who comes late.
+    fn since(&self, given: usize) -> impl Iterator<Item = u32> + '_ {
+        let (all, old) = match given.checked_sub(self.before) {
+            Some(old) => (0, old),
+            None => (self.rounds.len() as u32, self.young.len()),
+        };
+        (0..all).chain(self.young.iter().skip(old).copied())
+    }
+    fn given(&self) -> usize {
+        self.before + self.young.len()
+    }
+    /// Hands on what only one recipe file had, at least a sweep ago.
+    fn sweep(&mut self, now: u32, mut forget: impl FnMut(u32)) {
+        while let Some(number) = self.young.pop_front_if(|number| (self.rounds[*number as usize] & !AGAIN) + SWEEP <= now) {
+            self.before += 1;
+            if !self.is_kept(number) {
+                forget(number);
+                self.free.push(number);
+            }
+        }
     }
 }
 
-/// Hands on what only one recipe file had, at least a sweep ago, and gives up to where that was looked at. Everything
-/// stands in the order in which it came.
-fn sweep(rounds: &[u32], from: usize, now: u32, mut forget: impl FnMut(usize)) -> usize {
-    let old = rounds[from..].iter().take_while(|round| (**round & !AGAIN) + SWEEP <= now).count();
-    (from..from + old).filter(|at| rounds[*at] & AGAIN == 0).for_each(&mut forget);
-    from + old
+/// Puts what has a number into its place, which may be that of something forgotten.
+fn place<T>(table: &mut Vec<T>, number: u32, item: T) {
+    match table.get_mut(number as usize) {
+        Some(place) => *place = item,
+        None => table.push(item),
+    }
 }
 
 fn start(text: &str) -> u128 {
@@ -79,6 +137,9 @@ fn start(text: &str) -> u128 {
     bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
     u128::from_be_bytes(bytes)
 }
+
+/// How much of the tables was handed on: texts, lists, nodes that had been given numbers.
+pub type Given = [usize; 3];
 
 impl Interner {
     pub fn intern(&mut self, text: &str) -> u32 {
@@ -96,21 +157,42 @@ impl Interner {
     }
     #[inline]
     fn met(&mut self, id: u32) -> u32 {
-        meet(&mut self.rounds[id as usize], self.round);
+        self.text_numbers.meet(id, self.round);
         id
     }
     /// Has more than one recipe file the text?
     pub(crate) fn is_kept(&self, id: u32) -> bool {
-        self.rounds[id as usize] & AGAIN != 0
+        self.text_numbers.is_kept(id)
     }
     /// The text is kept whatever happens.
     pub(crate) fn pin(&mut self, id: u32) {
-        self.rounds[id as usize] |= AGAIN;
+        self.text_numbers.pin(id);
     }
-    /// The node is kept, with its list.
+    /// The list is kept, with its texts.
+    pub(crate) fn pin_list(&mut self, id: u32) {
+        if self.list_numbers.pin(id) {
+            self.pin_texts_of(id);
+        }
+    }
+    /// The node is kept, with all that it names.
     pub(crate) fn pin_node(&mut self, id: u32) {
-        self.node_rounds[id as usize] |= AGAIN;
-        self.list_rounds[self.nodes[id as usize][1] as usize] |= AGAIN;
+        if self.node_numbers.pin(id) {
+            self.pin_parts_of(id);
+        }
+    }
+    /// What is kept names what is kept: a number of something forgotten will be that of something else.
+    fn pin_texts_of(&mut self, list: u32) {
+        self.lists[list as usize].iter().for_each(|text| _ = self.text_numbers.pin(*text));
+    }
+    fn pin_parts_of(&mut self, node: u32) {
+        let [name, list, value] = self.nodes[node as usize];
+        self.pin(name);
+        if list != UNSAID {
+            self.pin_list(list);
+        }
+        if value != NONE && value != UNSAID {
+            self.pin(value & !OTHER);
+        }
     }
 
     /// To be called when a recipe file is finished and all that is new in the tables was handed on: what
@@ -121,39 +203,36 @@ impl Interner {
             return;
         }
         let nothing: Str = "".into();
-        let Interner { texts, text_ids, lists, list_ids, nodes, node_ids, .. } = self;
-        let [text, list, node] = self.swept;
-        let text = sweep(&self.rounds, text, self.round, |at| {
-            if !texts[at].is_empty() {
-                text_ids.remove(&std::mem::replace(&mut texts[at], nothing.clone()));
-            }
-        });
         let no_list: Arc<[u32]> = Arc::default();
-        let list = sweep(&self.list_rounds, list, self.round, |at| {
-            if !lists[at].is_empty() {
-                list_ids.remove(&std::mem::replace(&mut lists[at], no_list.clone()));
-            }
+        let Interner { texts, text_ids, lists, list_ids, nodes, node_ids, forgotten, round, .. } = self;
+        self.text_numbers.sweep(*round, |at| {
+            text_ids.remove(&std::mem::replace(&mut texts[at as usize], nothing.clone()));
+            forgotten.push(at);
         });
-        let node = sweep(&self.node_rounds, node, self.round, |at| _ = node_ids.remove(&nodes[at]));
-        self.swept = [text, list, node];
+        self.list_numbers.sweep(*round, |at| _ = list_ids.remove(&std::mem::replace(&mut lists[at as usize], no_list.clone())));
+        self.node_numbers.sweep(*round, |at| _ = node_ids.remove(&nodes[at as usize]));
+    }
+    /// Numbers of texts that were forgotten since this was asked: what was known of them is wrong.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.forgotten)
     }
     fn fresh_text(&mut self, text: Str) -> u32 {
-        let id = self.texts.len() as u32;
-        self.starts.push(start(&text));
-        self.texts.push(text.clone());
-        self.rounds.push(self.round);
+        let id = self.text_numbers.give(self.round);
+        place(&mut self.starts, id, start(&text));
+        place(&mut self.texts, id, text.clone());
         self.text_ids.insert(text, id);
         id
     }
     pub fn intern_list(&mut self, list: &[u32]) -> u32 {
-        if let Some(id) = self.list_ids.get(list) {
-            meet(&mut self.list_rounds[*id as usize], self.round);
-            return *id;
+        if let Some(id) = self.list_ids.get(list).copied() {
+            if self.list_numbers.meet(id, self.round) {
+                self.pin_texts_of(id);
+            }
+            return id;
         }
-        let id = self.lists.len() as u32;
-        self.list_rounds.push(self.round);
+        let id = self.list_numbers.give(self.round);
         let list: Arc<[u32]> = list.into();
-        self.lists.push(list.clone());
+        place(&mut self.lists, id, list.clone());
         self.list_ids.insert(list, id);
         id
     }
@@ -166,20 +245,30 @@ impl Interner {
         }
     }
     pub fn intern_node(&mut self, node: Node) -> u32 {
-        let (nodes, rounds, now) = (&mut self.nodes, &mut self.node_rounds, self.round);
-        let id = *self.node_ids.entry(node).or_insert_with(|| {
-            nodes.push(node);
-            rounds.push(now);
-            nodes.len() as u32 - 1
-        });
-        meet(&mut rounds[id as usize], now);
+        let (numbers, now) = (&mut self.node_numbers, self.round);
+        let id = *self.node_ids.entry(node).or_insert_with(|| numbers.give(now));
+        if self.nodes.get(id as usize) != Some(&node) {
+            place(&mut self.nodes, id, node);
+        } else if self.node_numbers.meet(id, now) {
+            self.pin_parts_of(id);
+        }
         id
     }
     pub fn node(&self, id: u32) -> Node {
         self.nodes[id as usize]
     }
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+    /// Texts that were given a number since so much had been, with it.
+    pub fn new_texts(&self, given: Given) -> impl Iterator<Item = (u32, &Str)> {
+        self.text_numbers.since(given[0]).map(|n| (n, &self.texts[n as usize]))
+    }
+    pub fn new_lists(&self, given: Given) -> impl Iterator<Item = (u32, &Arc<[u32]>)> {
+        self.list_numbers.since(given[1]).map(|n| (n, &self.lists[n as usize]))
+    }
+    pub fn new_nodes(&self, given: Given) -> impl Iterator<Item = (u32, Node)> {
+        self.node_numbers.since(given[2]).map(|n| (n, self.nodes[n as usize]))
+    }
+    pub fn given(&self) -> Given {
+        [&self.text_numbers, &self.list_numbers, &self.node_numbers].map(Numbers::given)
     }
     /// All texts and lists, in the order of their numbers.
     pub fn texts(&self) -> &[Str] {
@@ -347,17 +436,54 @@ mod tests {
             assert_eq!(tables.intern_list(&[again]), lists[1]);
             assert_eq!(tables.intern_node([again, lists[1], NONE]), nodes[1]);
         }
-        let before = tables.texts().len();
         tables.finish_round();
         (0..SWEEP).for_each(|_| tables.finish_round());
         assert_eq!((tables.intern("again"), tables.intern("pinned")), (again, pinned));
         assert_eq!((tables.intern_list(&[again]), tables.intern_list(&[pinned])), (lists[1], lists[2]));
         assert_eq!(tables.intern_node([again, lists[1], NONE]), nodes[1]);
         assert_eq!(tables.intern_node([pinned, lists[2], NONE]), nodes[2]);
-        assert_eq!(tables.intern("once"), before as u32, "another number");
-        assert_eq!(tables.intern_list(&[once]), 3);
-        assert_eq!(tables.node(nodes[0]), [once, lists[0], NONE], "who has the number still finds it");
-        assert_eq!(tables.intern_node([once, lists[0], NONE]), 3);
+        assert_eq!(tables.take_forgotten(), [once]);
+        assert_eq!((tables.intern("other"), tables.intern("once")), (once, 3), "another number, and its own is given again");
+        assert_eq!((tables.intern_list(&[again, pinned]), tables.intern_list(&[3])), (lists[0], 3));
+        assert_eq!((tables.intern_node([pinned, lists[1], NONE]), tables.intern_node([3, 3, 3 | OTHER])), (nodes[0], 3));
+    }
+
+    #[test]
+    fn what_is_kept_keeps_what_it_names() {
+        let mut tables = Interner::default();
+        let [name, dep, value, other] = ["name", "dep", "value", "other"].map(|text| tables.intern(text));
+        let list = tables.intern_list(&[dep]);
+        let [node, plain] = [[name, list, value | OTHER], [name, UNSAID, NONE]].map(|node| tables.intern_node(node));
+        tables.finish_round();
+        assert_eq!((tables.intern_node([name, list, value | OTHER]), tables.intern_node([name, UNSAID, NONE])), (node, plain));
+        (0..3 * SWEEP).for_each(|_| tables.finish_round());
+        assert_eq!(["name", "dep", "value", "other"].map(|text| tables.intern(text)), [name, dep, value, other]);
+        assert_eq!(tables.intern_list(&[dep]), list);
+        assert_eq!(tables.take_forgotten(), [other]);
+    }
+
+    #[test]
+    fn what_is_new_is_handed_on_once() {
+        let mut tables = Interner::default();
+        let mut given = Given::default();
+        let mut new = |tables: &mut Interner| {
+            let texts = tables.new_texts(given).map(|(n, text)| format!("{n} {text}")).collect::<Vec<_>>();
+            let counts = (tables.new_lists(given).count(), tables.new_nodes(given).count());
+            given = tables.given();
+            tables.finish_round();
+            (texts, counts)
+        };
+        for text in ["a", "b"] {
+            let text = tables.intern(text);
+            let list = tables.intern_list(&[text]);
+            tables.intern_node([text, list, NONE]);
+        }
+        assert_eq!(new(&mut tables), (vec!["0 a".to_string(), "1 b".into()], (2, 2)));
+        (0..2 * SWEEP).for_each(|_| assert_eq!(new(&mut tables), (vec![], (0, 0))));
+        assert_eq!((tables.intern("c"), tables.intern("a")), (1, 0));
+        assert_eq!(new(&mut tables), (vec!["1 c".to_string(), "0 a".into()], (0, 0)));
+        let late: Vec<_> = tables.new_texts(Given::default()).map(|(n, text)| (n, text.to_string())).collect();
+        assert_eq!(late, [(0, "a".to_string()), (1, "c".into())]);
     }
 
     #[test]
@@ -386,7 +512,7 @@ mod tests {
             .map(|list| other.intern_list(&list.iter().map(|id| texts[*id as usize]).collect::<Vec<_>>()))
             .collect();
         let nodes: Vec<u32> = tables
-            .nodes()
+            .nodes
             .iter()
             .map(|node| other.intern_node(renumber_node(*node, |id| texts[id as usize], |id| lists[id as usize])))
             .collect();

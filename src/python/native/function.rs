@@ -10,7 +10,6 @@ use super::known::{self, Known};
 use super::value::Val;
 use hz_diagnostics::Str;
 use ruff_python_ast::{ModModule, Stmt, StmtFunctionDef};
-use ruff_python_parser::Parsed;
 use ruff_text_size::Ranged;
 use rustc_hash::FxHashMap;
 use rustpython_vm::builtins::{PyDict, PyDictRef, PyFunction, PyTuple};
@@ -63,7 +62,7 @@ struct Source {
 
 struct Library {
     text: String,
-    parsed: Parsed<ModModule>,
+    syntax: ModModule,
 }
 
 /// How a function of Python is done natively: in another way altogether, or as it stands; or why it is not.
@@ -200,7 +199,7 @@ fn compiled(code: &PyObjectRef, globals: PyDictRef, vm: &VirtualMachine) -> Resu
     }
     let library = own_module(&file).or_else(|| library(&file)).ok_or("no library")?;
     let lines = Lines::new(&library.text, 0);
-    let (class, def) = definition(&library.parsed.syntax().body, "", &name, &lines, first).ok_or("not found")?;
+    let (class, def) = definition(&library.syntax.body, "", &name, &lines, first).ok_or("not found")?;
     let mut func = Compiler::new(vm, &lines, file.into(), globals).within(class).function(def, false)?;
     func.library = true;
     Ok(func)
@@ -250,7 +249,7 @@ fn own_module(file: &str) -> Option<Rc<Library>> {
     if let Some(known) = FUNCTIONS.with_borrow(|functions| functions.libraries.get(file).cloned()) {
         return known;
     }
-    let read = || Some(Rc::new(Library { text: text.to_string(), parsed: ruff_python_parser::parse_module(text).ok()? }));
+    let read = || Some(Rc::new(Library { text: text.to_string(), syntax: ruff_python_parser::parse_module(text).ok()?.into_syntax() }));
     let found = read();
     FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(file.to_string(), found.clone()));
     found
@@ -275,8 +274,8 @@ fn library(file: &str) -> Option<Rc<Library>> {
             return None;
         }
         let text = std::fs::read_to_string(path).ok()?;
-        let parsed = ruff_python_parser::parse_module(&text).ok()?;
-        Some(Rc::new(Library { text, parsed }))
+        let syntax = ruff_python_parser::parse_module(&text).ok()?.into_syntax();
+        Some(Rc::new(Library { text, syntax }))
     };
     let found = read();
     FUNCTIONS.with_borrow_mut(|functions| functions.libraries.insert(file.to_string(), found.clone()));
