@@ -659,10 +659,24 @@ def task_enter(d, spec):
 def task_warm(d, spec):
     """In a process made ahead of its task: what handlers of its start are given and mostly do is done once, so that it
     has been. Nothing of it can be noticed."""
-    TaskStarted(spec["task"], spec["mcfn"], spec["logfile"], d.getVarFlags(spec["task"]), d)
-    with open(os.devnull, "a") as nowhere:
-        nowhere.write("%s %0.2f\n" % (spec["task"], 0.5))
+    event = TaskStarted(spec["task"], spec["mcfn"], spec["logfile"], d.getVarFlags(spec["task"]), d)
+    _hz_build.call_as_handler(_as_handlers_do, event, d)
     return 0
+
+
+def _as_handlers_do(e, d):
+    """What handlers of a task's start mostly do: they note it in a file of the build's or the recipe's folder."""
+    import bb.build
+    import bb.event
+    import time, subprocess
+
+    folder = os.path.dirname(os.path.join(d.getVar("T"), e.task))
+    if isinstance(e, bb.build.TaskSucceeded):
+        return
+    bb.utils.mkdirhier("/")
+    with open(os.devnull, "a") as f:
+        f.write("Event: %s in %s\n" % (bb.event.getName(e), folder))
+        f.write("Started: %0.2f \n" % e.time)
 
 
 def task_log_closed(d, spec):

@@ -17,7 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Gate {
     /// None: the task has started, or the process was not made ahead.
     line: Cell<Option<UnixStream>>,
-    hurry: bool,
 }
 
 /// The side of those who start the task.
@@ -35,16 +34,16 @@ enum State {
 }
 
 impl Gate {
-    /// The two sides; the gate is for a process to be forked. `hurry`: the task is to start as soon as can be.
-    pub(crate) fn new(hurry: bool) -> io::Result<(Line, Gate)> {
+    /// The two sides; the gate is for a process to be forked.
+    pub(crate) fn new() -> io::Result<(Line, Gate)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        Ok((Line { stream: ours, made: Instant::now(), state: State::Preparing }, Gate { line: Cell::new(Some(theirs)), hurry }))
+        Ok((Line { stream: ours, made: Instant::now(), state: State::Preparing }, Gate { line: Cell::new(Some(theirs)) }))
     }
 
     /// For a process that was not made ahead.
     pub fn open() -> Gate {
-        Gate { line: Cell::new(None), hurry: true }
+        Gate { line: Cell::new(None) }
     }
 
     /// Called first in the process.
@@ -58,11 +57,6 @@ impl Gate {
         let waits = line.is_some();
         self.line.set(line);
         waits
-    }
-
-    /// Does the task wait for nothing but this process?
-    pub fn in_hurry(&self) -> bool {
-        self.hurry
     }
 
     /// Waits until the task starts. The process ends here if it never does.
@@ -99,7 +93,13 @@ impl Line {
     /// Lets the process go on, if it is there and ready.
     pub(crate) fn release(mut self) -> bool {
         self.look();
-        self.state == State::Ready && self.stream.write_all(&[1]).is_ok()
+        let goes_on = self.state == State::Ready && self.stream.write_all(&[1]).is_ok();
+        if goes_on {
+            // Where each processor has something to do the process waits for one of them, and what this one does
+            // next, reading the next recipe perhaps, is in less of a hurry.
+            std::thread::yield_now();
+        }
+        goes_on
     }
 
     /// What becomes readable when there is something to look at, if there may be.

@@ -289,6 +289,12 @@ mod _hz_build {
         hz_python::runtime::fire_event(vm, &text(&class), event, d)
     }
 
+    /// Calls a function with an event as a class handler is called.
+    #[pyfunction]
+    fn call_as_handler(function: PyObjectRef, event: PyObjectRef, d: PyObjectRef, vm: &VirtualMachine) -> PyResult<()> {
+        hz_python::runtime::call_as_handler(vm, &function, event, d)
+    }
+
     /// Has native code logged an error since the log was opened?
     #[pyfunction]
     fn native_errors() -> bool {

@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         let prepared = self.prepare();
         let settled = prepared.is_ok().then(|| self.settle());
         if gate.waits() {
-            let ready = matches!(&settled, Some(Ok(Some(_)))) && (gate.in_hurry() || self.warm().is_ok());
+            let ready = matches!(&settled, Some(Ok(Some(_)))) && self.warm().is_ok();
             if !ready {
                 gate.give_up();
             }

@@ -101,12 +101,12 @@ impl Spawner {
     }
 
     /// Forks ahead of the task's start. The child runs `body`, which is to pass the gate before it does anything
-    /// that can be noticed. There is no report of it before [`Spawner::release`]. `hurry`: the task waits for it.
+    /// that can be noticed. There is no report of it before [`Spawner::release`].
     ///
     /// # Errors
     /// No process, pipe or descriptor to be had.
-    pub fn spawn_ahead(&mut self, tid: &str, hurry: bool, body: impl FnOnce(&Gate) -> i32) -> io::Result<()> {
-        let (line, gate) = Gate::new(hurry)?;
+    pub fn spawn_ahead(&mut self, tid: &str, body: impl FnOnce(&Gate) -> i32) -> io::Result<()> {
+        let (line, gate) = Gate::new()?;
         let child = self.child(tid, || {
             gate.enter();
             let code = body(&gate);
@@ -483,7 +483,7 @@ mod tests {
         spawner.children[0].started = Instant::now() + Duration::from_secs(60);
         assert!(!spawner.is_crowded(), "one of two");
         let (mut go, wait) = std::os::unix::net::UnixStream::pair().unwrap();
-        spawner.spawn_ahead("b", false, |gate| {
+        spawner.spawn_ahead("b", |gate| {
             let _ = io::Read::read(&mut &wait, &mut [0]);
             gate.pass();
             forever()
@@ -513,14 +513,14 @@ mod tests {
             hz_events::log(hz_events::level::NOTE, "", "runs");
             std::fs::write(&file, "made").map_or(1, |()| 7)
         };
-        spawner.spawn_ahead("a", false, task).unwrap();
-        spawner.spawn_ahead("b", false, task).unwrap();
+        spawner.spawn_ahead("a", task).unwrap();
+        spawner.spawn_ahead("b", task).unwrap();
         // One that has something to say before its task, and one that ends.
-        spawner.spawn_ahead("c", false, |gate| {
+        spawner.spawn_ahead("c", |gate| {
             hz_events::log(hz_events::level::NOTE, "", "too early");
             task(gate)
         }).unwrap();
-        spawner.spawn_ahead("d", true, |_| 0).unwrap();
+        spawner.spawn_ahead("d", |_| 0).unwrap();
         for tid in ["a", "b", "c", "d"] {
             while !spawner.is_ready(tid) {
                 assert!(spawner.wait(Some(Duration::from_secs(5))).unwrap().is_empty());

@@ -164,6 +164,11 @@ pub fn prepare_handlers(vm: &VirtualMachine, classes: &[&str]) -> PyResult<()> {
     Ok(())
 }
 
+/// Makes a function ready that is called as handlers are.
+pub fn prepare_handler(vm: &VirtualMachine, handler: PyObjectRef) -> PyResult<()> {
+    prepare(vm, handler, &mut FxHashSet::default())
+}
+
 /// Makes a function ready, and those of its namespace that it names.
 fn prepare(vm: &VirtualMachine, function: PyObjectRef, seen: &mut FxHashSet<usize>) -> PyResult<()> {
     if function.downcast_ref::<PyFunction>().is_none() || !seen.insert(function.get_id()) {
@@ -236,6 +241,12 @@ fn handle(
     };
     event.del_attr("data", vm)?;
     done
+}
+
+/// Calls a function with an event as a class handler is called.
+pub fn call_as_handler(vm: &VirtualMachine, function: &PyObjectRef, event: PyObjectRef, d: PyObjectRef) -> PyResult<()> {
+    event.set_attr("data", d.clone(), vm)?;
+    native::call(vm, function, vec![event, d])
 }
 
 /// A filter's expression made ready, and what it made of values.

@@ -256,10 +256,10 @@ impl RunQueue {
             let Some(other) = self.ahead.keys().copied().find(|other| !next.contains(other)) else { return Ok(false) };
             self.forget_ahead(Some(other));
         }
-        self.start_ahead(id, false)
+        self.start_ahead(id)
     }
 
-    fn start_ahead(&mut self, id: TaskId, hurry: bool) -> Result<bool> {
+    fn start_ahead(&mut self, id: TaskId) -> Result<bool> {
         if self.none_ahead || self.settings.enforce || self.stamp_users.contains_key(&self.base_stamp(id)?) {
             return Ok(false);
         }
@@ -267,7 +267,7 @@ impl RunQueue {
         if spec.fakeroot {
             return Ok(false);
         }
-        self.none_ahead = !self.exec.start_ahead(&self.work, &spec, hurry);
+        self.none_ahead = !self.exec.start_ahead(&self.work, &spec);
         if !self.none_ahead {
             self.ahead.insert(id, spec);
         }
@@ -287,7 +287,7 @@ impl RunQueue {
             return Ok(false);
         }
         self.exec.prepare(&self.work, id);
-        let made = self.ahead.contains_key(&id) || self.start_ahead(id, true)?;
+        let made = self.ahead.contains_key(&id) || self.start_ahead(id)?;
         let waits = made && !self.exec.is_ready(&self.work, id);
         if !waits {
             self.forget_pending(Some(id));

@@ -150,8 +150,8 @@ pub trait Executor {
         false
     }
     /// Makes the process of a task that is likely to start soon, as far as nobody notices; `start` with the same
-    /// description then takes it. `hurry`: it starts as soon as the process is ready. False: it makes none.
-    fn start_ahead(&mut self, _work: &Work, _spec: &TaskSpec, _hurry: bool) -> bool {
+    /// description then takes it. False: it makes none.
+    fn start_ahead(&mut self, _work: &Work, _spec: &TaskSpec) -> bool {
         false
     }
     /// Is the process made ahead for a task ready? Also if that is of no use.

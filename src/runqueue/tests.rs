@@ -190,7 +190,7 @@ impl Executor for Exec {
         // Not at once.
         self.ahead.get(&task).is_none_or(|_| !self.asked.insert(task))
     }
-    fn start_ahead(&mut self, _: &Work, spec: &TaskSpec, _: bool) -> bool {
+    fn start_ahead(&mut self, _: &Work, spec: &TaskSpec) -> bool {
         self.asked.remove(&spec.task);
         assert!(!spec.setscene && self.ahead.insert(spec.task, spec.clone()).is_none());
         self.world.borrow_mut().ahead_counts.0 += 1;

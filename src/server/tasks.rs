@@ -19,6 +19,7 @@ use hz_python::utils::system::{self, Offline};
 use hz_runqueue::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Work};
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +90,8 @@ impl Recipes {
 /// Calls `bb.build` in the task's process.
 struct VmPython<'a> {
     definitions: &'a [Definition],
+    /// Are they those of this process?
+    defined: Cell<bool>,
     offline: Option<&'a Offline>,
     /// Are events of these classes wanted? As it was when the process was forked.
     wanted: [(&'static str, bool); 2],
@@ -108,8 +111,11 @@ impl TaskPython for VmPython<'_> {
         Ok(self.offline.is_some_and(Offline::join) || system::disable_network(uid, gid)?)
     }
     fn call(&self, store: &DataStore, module: &str, function: &str, spec: &serde_json::Value) -> Result<i32, RuntimeError> {
-        // Another recipe may have been parsed since: its functions of the same names go.
-        hz_python::replay_definitions(self.definitions)?;
+        // Another recipe may have been parsed since: its functions of the same names go. In the process of a task none
+        // is parsed any more.
+        if !self.defined.replace(true) {
+            hz_python::replay_definitions(self.definitions)?;
+        }
         crate::bridge::python(|vm| {
             let d = hz_python::store::wrap(store, vm)?;
             call(vm, module, function, vec![d, hz_exec::pymodule::object(spec, vm)?])?.try_into_value::<i32>(vm)
@@ -175,8 +181,8 @@ impl Forker {
         out
     }
 
-    /// Makes the process of a task, which runs at once or is made ahead, in a hurry or not.
-    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, ahead: Option<bool>) -> Result<(), String> {
+    /// Makes the process of a task, which runs at once or is made ahead.
+    fn fork(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, ahead: bool) -> Result<(), String> {
         let info = work.graph.info(spec.task);
         let flag = |name: &str| info.task_deps.flags.get(name).and_then(|tasks| tasks.get(&*spec.taskname)).cloned();
         let umask = flag("umask").filter(|t| !t.is_empty()).or_else(|| self.default_umask.get(&spec.mc).cloned().flatten());
@@ -189,6 +195,7 @@ impl Forker {
             // Without it tasks run just as well.
             let _ = crate::bridge::python(|vm| {
                 hz_python::runtime::prepare_handlers(vm, &TASK_EVENTS)?;
+                hz_python::runtime::prepare_handler(vm, crate::bridge::module(vm, "bb.build")?.get_attr("_as_handlers_do", vm)?)?;
                 call(vm, "bb.build", "before_tasks", vec![]).map(drop)
             });
         }
@@ -231,18 +238,19 @@ impl Forker {
                 verbose_stdout: self.verbose,
                 leavings: spec.leavings.clone(),
             };
-            run_in_child(&task, &VmPython { definitions, offline, wanted }, gate)
+            run_in_child(&task, &VmPython { definitions, defined: Cell::new(false), offline, wanted }, gate)
         };
-        let made = match ahead {
-            Some(hurry) => self.spawner.spawn_ahead(&spec.tid, hurry, body),
-            None => self.spawner.spawn(&spec.tid, || body(&Gate::open())).map(drop),
+        let made = if ahead {
+            self.spawner.spawn_ahead(&spec.tid, body)
+        } else {
+            self.spawner.spawn(&spec.tid, || body(&Gate::open())).map(drop)
         };
         made.map_err(|e| format!("cannot start a process for {}: {e}", spec.tid))
     }
 
     fn begin(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> Result<(), String> {
         if spec.setscene || self.spawner.release(&spec.tid).is_none() {
-            self.fork(work, spec, None)?;
+            self.fork(work, spec, false)?;
         }
         self.running.insert(spec.tid.to_string(), spec.task);
         if spec.fakeroot {
@@ -257,9 +265,9 @@ impl Executor for Forker {
         hz_meter::span(hz_meter::Kind::Queue, || format!("start {}", spec.tid), || self.begin(work, spec))
     }
 
-    fn start_ahead(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec, hurry: bool) -> bool {
+    fn start_ahead(&mut self, work: &Work, spec: &hz_runqueue::TaskSpec) -> bool {
         // What is done in another order there could be noticed where everything is told.
-        !self.verbose && self.debug == 0 && self.fork(work, spec, Some(hurry)).is_ok()
+        !self.verbose && self.debug == 0 && self.fork(work, spec, true).is_ok()
     }
 
     fn is_ready(&mut self, work: &Work, task: TaskId) -> bool {

@@ -57,9 +57,9 @@ impl Fixture {
     }
 
     /// The same in a process made ahead; None: it said that it is of no use.
-    fn run_ahead(&mut self, task: &str, hurry: bool, before: impl FnOnce()) -> Option<(i32, Vec<Event>)> {
+    fn run_ahead(&mut self, task: &str, before: impl FnOnce()) -> Option<(i32, Vec<Event>)> {
         let (spec, vm) = (self.spec(task, false), hz_python::start(Default::default()));
-        self.spawner.spawn_ahead(task, hurry, |gate| run_in_child(&spec, vm, gate)).unwrap();
+        self.spawner.spawn_ahead(task, |gate| run_in_child(&spec, vm, gate)).unwrap();
         while !self.spawner.is_ready(task) {
             self.spawner.wait(Some(Duration::from_secs(5))).unwrap();
         }
@@ -291,7 +291,7 @@ fn tasks() {
         said.map(|text| without_numbers(&text)).collect::<Vec<_>>()
     };
     let all = ["do_shell", "do_python", "do_fail", "do_pyfail", "do_empty"];
-    for (task, hurry) in all.into_iter().flat_map(|task| [(task, false), (task, true)]) {
+    for task in all {
         let (code, events) = f.run(task, false);
         let known = |file: &str| std::fs::read_to_string(t.join(format!("{file}.{task}"))).unwrap();
         let (log, run) = (known("log"), known("run"));
@@ -300,16 +300,16 @@ fn tasks() {
         }
         let top = dir.path().to_owned();
         let nothing = || assert!(["work", "stamps", "made"].iter().all(|folder| !top.join(folder).exists()), "{task}");
-        let (found, told) = f.run_ahead(task, hurry, nothing).expect(task);
+        let (found, told) = f.run_ahead(task, nothing).expect(task);
         assert_eq!((found, names(&told), plain(&told)), (code, names(&events), plain(&events)), "{task}");
         let found = [known("log"), known("run")].map(|text| without_numbers(&text));
         assert_eq!(found, [log, run].map(|text| without_numbers(&text)), "{task}");
     }
     // What has to be told before the task begins is told by an ordinary process.
-    assert!(f.run_ahead("do_missing", true, || ()).is_none());
+    assert!(f.run_ahead("do_missing", || ()).is_none());
     f.set("LOUD", "${@bb.warn('heard') or 'loud'}");
     f.flag("LOUD", "export", "1");
-    assert!(f.run_ahead("do_shell", false, || ()).is_none());
+    assert!(f.run_ahead("do_shell", || ()).is_none());
     let (code, events) = f.run("do_shell", false);
     assert!(code == 0 && messages(&events, hz_events::level::WARNING).contains(&"heard"), "{events:?}");
     f.flag("LOUD", "export", "");
@@ -325,7 +325,7 @@ fn tasks() {
     assert_eq!((code, names(&events)), (0, vec!["started", "succeeded"]), "{events:?}");
     assert_eq!(std::fs::read_to_string(&heard).unwrap(), both);
     std::fs::remove_file(&heard).unwrap();
-    let (code, events) = f.run_ahead("do_shell", false, || assert!(!heard.exists())).unwrap();
+    let (code, events) = f.run_ahead("do_shell", || assert!(!heard.exists())).unwrap();
     assert_eq!((code, names(&events)), (0, vec!["started", "succeeded"]), "{events:?}");
     assert_eq!(std::fs::read_to_string(&heard).unwrap(), both);
     f.set("REFUSE", "1");
