@@ -144,10 +144,9 @@ fn digest(items: impl std::hash::Hash) -> u64 {
     FxBuildHasher.hash_one(items)
 }
 
-/// A sum by which a text is known that is in a file. With the length no two texts share it: of a million texts of the same
-/// length two do once in thirty million times.
-fn sum(text: &[u8]) -> u64 {
-    SipHasher13::new().hash(text).h1
+/// A sum that no two texts share: by it a text is known that is in a file.
+fn sum(text: &[u8]) -> u128 {
+    SipHasher13::new().hash(text).into()
 }
 
 /// Tables that grow, and know what they hold. Texts go into a file at once.
@@ -155,7 +154,7 @@ fn sum(text: &[u8]) -> u64 {
 pub(crate) struct Numbering {
     pub index: Index,
     /// Sum of each text.
-    sums: Vec<u64>,
+    sums: Vec<u128>,
     texts: HashTable<u32>,
     lists: HashTable<u32>,
     nodes: HashTable<u32>,
@@ -165,15 +164,14 @@ pub(crate) struct Numbering {
 impl Numbering {
     pub fn text(&mut self, text: &str, draft: &mut Draft) -> u32 {
         let (sums, sum) = (&mut self.sums, sum(text.as_bytes()));
-        let (places, length) = (&mut self.index.texts, text.len() as u32);
-        if let Some(n) = self.texts.find(sum, |n| sums[*n as usize] == sum && places[*n as usize].1 == length) {
+        if let Some(n) = self.texts.find(sum as u64, |n| sums[*n as usize] == sum) {
             return *n;
         }
         let n = sums.len() as u32;
         sums.push(sum);
-        places.push((draft.len() as u32, length));
+        self.index.texts.push((draft.len() as u32, text.len() as u32));
         draft.append(text.as_bytes());
-        self.texts.insert_unique(sum, n, |n| sums[*n as usize]);
+        self.texts.insert_unique(sum as u64, n, |n| sums[*n as usize] as u64);
         n
     }
     pub fn list(&mut self, list: &[u32]) -> u32 {
