@@ -277,10 +277,11 @@ impl Interner {
     pub fn lists(&self) -> &[Arc<[u32]>] {
         &self.lists
     }
-    /// Orders two texts by their numbers.
-    pub(crate) fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
-        let (a, b) = (a as usize, b as usize);
-        self.starts[a].cmp(&self.starts[b]).then_with(|| self.texts[a].cmp(&self.texts[b]))
+    /// Orders texts by what their numbers stand for. The first bytes of each are fetched once: they lie all over memory.
+    pub(crate) fn sort(&self, numbers: &mut [u32]) {
+        let mut keys: Vec<(u128, u32)> = numbers.iter().map(|id| (self.starts[*id as usize], *id)).collect();
+        keys.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.texts[a.1 as usize].cmp(&self.texts[b.1 as usize])));
+        numbers.iter_mut().zip(keys).for_each(|(number, (_, id))| *number = id);
     }
 }
 
@@ -421,6 +422,16 @@ fn closure(of: u32, deps: &FxHashMap<u32, Vec<u32>>) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_sorted_as_their_texts() {
+        let mut texts = ["b", "", "a", "do_package_write_rpm_b", "do_package_write_rpm", "do_package_write_rpm_a", "\u{e4}", "a\0"];
+        let mut tables = Interner::default();
+        let mut numbers = texts.map(|text| tables.intern(text));
+        tables.sort(&mut numbers);
+        texts.sort();
+        assert_eq!(numbers.map(|n| tables.texts()[n as usize].to_string()), texts.map(String::from));
+    }
 
     #[test]
     fn what_one_recipe_had_is_forgotten() {

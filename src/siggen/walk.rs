@@ -271,7 +271,7 @@ impl<'a> Walk<'a> {
         ids.sort_unstable();
         ids.dedup();
         ids.retain(|id| !self.ignored.contains(id) && !exclusions.contains(id));
-        with_interner(|tables| ids.sort_unstable_by(|a, b| tables.compare(*a, *b)));
+        with_interner(|tables| tables.sort(&mut ids));
         ids
     }
 
@@ -689,10 +689,10 @@ impl<'a> Walk<'a> {
     /// The signatures, sorted by the names.
     pub fn finish(self, mcfn: &str, tasks: &[Str], wanted: &[u32]) -> PackedSignatures {
         let packed = with_interner(|tables| {
-            let mut order: Vec<&Made> = self.nodes.iter().map(|node| &**node).collect();
-            order.sort_unstable_by(|a, b| tables.compare(a.id, b.id));
+            let mut names: Vec<u32> = self.nodes.iter().map(|made| made.id).collect();
+            tables.sort(&mut names);
             PackedSignatures {
-                nodes: order.into_iter().map(|made| made.node).collect(),
+                nodes: names.into_iter().filter_map(|id| self.slot(id)).map(|at| self.nodes[at].node).collect(),
                 taskdeps: tasks.iter().map(|task| (tables.intern_shared(task), packed::NONE)).collect(),
             }
         });
