@@ -42,6 +42,10 @@ _offers = []
 # Module -> modules to be run once it was.
 _followers = {}
 
+# Module -> its documentation, where that was set from outside before it was run: `decimal` does so with `_pydecimal`, which
+# stands in its place.
+_docs = {}
+
 
 class _NotRunYet(_Module):
     def __getattribute__(self, name):
@@ -52,6 +56,9 @@ class _NotRunYet(_Module):
         return _Module.__getattribute__(self, name)
 
     def __setattr__(self, name, value):
+        if name == "__doc__":
+            _docs[self.__spec__.name] = value
+            return
         if name not in _OWN:
             _run(self)
         _Module.__setattr__(self, name, value)
@@ -80,6 +87,9 @@ def _run(module):
             module.__loader__ = module.__spec__.loader = loader
             module.__class__ = _NotRunYet
             raise
+        # By the name it was imported by: `_pydecimal` calls itself `decimal`.
+        if module.__spec__.name in _docs:
+            module.__doc__ = _docs.pop(module.__spec__.name)
         if "__path__" in module.__dict__:
             _offer_parts(module)
         for follower in _followers.pop(module.__name__, ()):

@@ -51,6 +51,14 @@ const BODY: &str = r#"
     dis.opmap
     check("the same", (dis.COMPILER_FLAG_NAMES, dis.COMPILER_FLAG_NAMES is said), (said, False))
 
+    # One that gives another its documentation and its place.
+    for name in ("decimal", "_pydecimal"):
+        sys.modules.pop(name, None)
+    import decimal
+    check("put off, too", (type(decimal).__name__, decimal.__name__), ("_NotRunYet", "_pydecimal"))
+    check("the given one", decimal.__doc__.partition("\n")[0], "Decimal fixed-point and floating-point arithmetic.")
+    check("run", (str(decimal.Decimal("0.1") + 1), type(decimal) is type(sys)), ("1.1", True))
+
     # What cannot be imported.
     def error(name):
         try:
