@@ -167,6 +167,11 @@ impl Recipe {
         self.place.as_ref().zip(self.hashes.get()?.made.as_deref())
     }
 
+    /// Were its base hashes made in this run, of its signatures as they are?
+    pub fn has_new_base_hashes(&self) -> bool {
+        self.basehashes.is_empty() && self.made_hashes().is_some()
+    }
+
     /// What of the facts all recipes are asked for where one is looked for. Does not read the rest.
     pub fn providing(&self) -> &Providing {
         self.providing.get_or_init(|| match (self.info.get(), &self.place) {

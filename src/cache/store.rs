@@ -872,7 +872,7 @@ mod tests {
         let made = "f369536d7f61ed2ca6f4be9f2e34effa56b6f9c3362041e9ece82e7da09a4e26";
         assert!(one.lacks_base_hashes() && !two.lacks_base_hashes());
         one.take_base_hashes(&one.make_base_hashes());
-        assert!(!one.lacks_base_hashes());
+        assert!(!one.lacks_base_hashes() && one.has_new_base_hashes());
         assert_eq!((text(&one).as_deref(), text(&two).as_deref(), text(&three)), (Some(made), Some("own"), None));
         assert_eq!(keep_base_hashes([&one].into_iter()).ok(), Some(()), "not in a file yet");
         cache.save().unwrap();
@@ -881,7 +881,7 @@ mod tests {
         let mut again = RecipeCache::open(&file, base("k"));
         let mut taken = |n: usize| again.take("", paths[n].to_str().unwrap(), &[], None).unwrap().remove(0);
         let (one, two) = (taken(0), taken(1));
-        assert!(!one.lacks_base_hashes() && one.made_hashes().is_none(), "kept");
+        assert!(!one.lacks_base_hashes() && one.made_hashes().is_none() && !one.has_new_base_hashes(), "kept");
         assert_eq!((text(&one).as_deref(), text(&two).as_deref()), (Some(made), Some("own")));
     }
 

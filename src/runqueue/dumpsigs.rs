@@ -3,16 +3,20 @@
 //!
 //! The processes take recipe by recipe from a counter they share: what the files of a recipe have in common is
 //! made ready once, and nobody is idle while another has the large recipes left.
+//!
+//! Some of the files are made while later tasks are still being hashed, which only one process can do ([`Early`]).
 
-use crate::{DOMAIN, Result, RunQueue};
+use crate::interface::{PreparedDump, Signatures};
+use crate::{DOMAIN, Options, Result, RunQueue, Work, settings};
 use hz_exec::shared::Shared;
 use hz_events::pipe::{Lines, line};
 use hz_events::{Event, Sink, emit, level, log};
-use hz_graph::{TaskId, fatal};
+use hz_diagnostics::Str;
+use hz_graph::{Config, McId, RecipeId, TaskGraph, TaskId, fatal};
 use indexmap::IndexMap;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustc_hash::FxHashSet;
-use std::io::{PipeReader, PipeWriter, Write, pipe};
+use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,6 +38,174 @@ impl Sink for ToParent {
             let _ = self.0.write_all(&line);
         }
     }
+}
+
+/// Forks a process that writes files. The parent is to have one thread.
+fn fork_writer(write: impl FnOnce() -> Result<()>) -> io::Result<Writer> {
+    let (reader, writer) = pipe()?;
+    // SAFETY: the process that runs builds has one thread, so the child is as good as it.
+    match unsafe { libc::fork() } {
+        0 => {
+            drop(reader);
+            hz_events::set_sink(Box::new(ToParent(writer)));
+            let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)) {
+                Ok(Ok(())) => 0,
+                Ok(Err(e)) => {
+                    log(level::ERROR, DOMAIN, e.to_string());
+                    1
+                }
+                Err(_) => 1,
+            };
+            // SAFETY: ends the child without running what belongs to the parent.
+            unsafe { libc::_exit(code) }
+        }
+        -1 => Err(io::Error::last_os_error()),
+        pid => {
+            // SAFETY: a plain system call on our own descriptor.
+            unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+            Ok(Writer { pid, events: Lines::new(reader) })
+        }
+    }
+}
+
+/// Tasks by their recipes.
+fn by_recipe(graph: &TaskGraph, which: impl Fn(TaskId) -> bool) -> IndexMap<(McId, RecipeId), Vec<TaskId>> {
+    let mut groups: IndexMap<(McId, RecipeId), Vec<TaskId>> = IndexMap::new();
+    for (id, task) in graph.tasks.iter().enumerate().filter(|(id, _)| which(*id as TaskId)) {
+        groups.entry((task.mc, task.recipe)).or_default().push(id as TaskId);
+    }
+    groups
+}
+
+/// What that many tasks take to be hashed is worth another process.
+const MANY: usize = if cfg!(test) { 4 } else { 1000 };
+/// What a process keeps until it may write, at most.
+const MOST_KEPT: usize = 64 << 20;
+/// No more recipes are to be taken.
+const CLOSED: usize = usize::MAX / 2;
+
+/// Processes that make signature files of tasks that have their hashes already, while others are being hashed. They
+/// keep them until they are told that files are written now, and nothing is noticed of them if they never are.
+pub(crate) struct Early {
+    /// How many there are to be.
+    wanted: usize,
+    waiting: Vec<(Writer, PipeWriter)>,
+    /// The tasks they may take, by recipe, and how many of these are taken.
+    groups: Vec<Vec<TaskId>>,
+    taken: Option<Shared<AtomicUsize>>,
+    /// Hashes and unihashes that tasks had when the processes were made.
+    hashes: Vec<(TaskId, Str, Str)>,
+}
+
+impl Early {
+    /// None are made where few files, or none, are to be written.
+    pub(crate) fn new(options: &Options, config: &dyn Config) -> Early {
+        let words = &options.dump_signatures;
+        let files = !words.is_empty() && !words.iter().any(|word| word == "printdiff");
+        let threads = if files { settings::parse_threads(config).unwrap_or(1) } else { 1 };
+        // One processor is needed for what goes on here.
+        Early { wanted: threads.saturating_sub(1), waiting: Vec::new(), groups: Vec::new(), taken: None, hashes: Vec::new() }
+    }
+
+    /// Makes the processes once enough tasks have their hashes.
+    pub(crate) fn look(&mut self, work: &Work, sigs: &mut dyn Signatures, hashed: usize) {
+        let count = work.graph.tasks.len();
+        if self.wanted == 0 || hashed * 5 < count * 2 {
+            return;
+        }
+        // Without them all files are written later.
+        if count - hashed >= MANY && self.begin(work, sigs).is_err() {
+            self.end();
+        }
+        self.wanted = 0;
+    }
+
+    fn begin(&mut self, work: &Work, sigs: &mut dyn Signatures) -> io::Result<()> {
+        let all = by_recipe(&work.graph, |_| true);
+        let ready = by_recipe(&work.graph, |id| !work.unihash[id as usize].is_empty());
+        // What files of a recipe have in common is made ready once where all of them are made here.
+        let (whole, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(recipe, tasks)| all[recipe].len() == tasks.len());
+        self.groups = whole.into_iter().chain(others).map(|(_, tasks)| tasks).collect();
+        let hashes = |id: &TaskId| (*id, work.hash[*id as usize].clone(), work.unihash[*id as usize].clone());
+        self.hashes = self.groups.iter().flatten().map(hashes).collect();
+        let taken = self.taken.insert(Shared::new()?);
+        for _ in 0..self.wanted {
+            let (go, word) = pipe()?;
+            let (groups, taken) = (&self.groups, &*taken);
+            let ours = word.try_clone()?;
+            let writer = fork_writer(|| {
+                drop(word);
+                prepare_files(&work.graph, sigs, groups, taken, go)
+            })?;
+            self.waiting.push((writer, ours));
+        }
+        Ok(())
+    }
+
+    /// Lets the processes write, and gives them with the tasks whose files they write.
+    fn let_go(&mut self, work: &Work) -> (Vec<Writer>, FxHashSet<TaskId>) {
+        let changed = |(id, hash, unihash): &(TaskId, Str, Str)| work.hash[*id as usize] != *hash || work.unihash[*id as usize] != *unihash;
+        if self.waiting.is_empty() || self.hashes.iter().any(changed) {
+            self.end();
+            return Default::default();
+        }
+        let taken = self.taken.as_ref().map_or(0, |taken| taken.swap(CLOSED, Ordering::Relaxed));
+        let tasks = self.groups.iter().take(taken).flatten().copied().collect();
+        let mut go = |(writer, mut word): (Writer, PipeWriter)| {
+            // One that has ended is seen to have failed.
+            let _ = word.write_all(&[1]);
+            writer
+        };
+        (self.waiting.drain(..).map(&mut go).collect(), tasks)
+    }
+
+    /// Have the processes taken all they may?
+    #[cfg(test)]
+    pub(crate) fn has_taken_all(&self) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.load(Ordering::Relaxed) > self.groups.len())
+    }
+
+    /// Ends the processes, which have written nothing.
+    fn end(&mut self) {
+        for (writer, word) in self.waiting.drain(..) {
+            drop(word);
+            // SAFETY: plain system calls on a child of ours.
+            unsafe {
+                libc::kill(writer.pid, libc::SIGKILL);
+                libc::waitpid(writer.pid, std::ptr::null_mut(), 0);
+            }
+        }
+    }
+}
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The inside of such a process.
+fn prepare_files(graph: &TaskGraph, sigs: &mut dyn Signatures, groups: &[Vec<TaskId>], taken: &AtomicUsize, mut go: PipeReader) -> Result<()> {
+    let (mut made, mut rest, mut size) = (Vec::new(), Vec::new(), 0);
+    while size < MOST_KEPT
+        && let Some(tasks) = groups.get(taken.fetch_add(1, Ordering::Relaxed))
+    {
+        for id in tasks {
+            match sigs.prepare_dump(graph, *id) {
+                Some(PreparedDump { size: more, write }) => {
+                    size += more;
+                    made.push((*id, write));
+                }
+                None => rest.push(*id),
+            }
+        }
+    }
+    if go.read_exact(&mut [0]).is_err() {
+        // The files are not wanted.
+        return Ok(());
+    }
+    rest.extend(made.into_iter().filter_map(|(id, write)| (!write()).then_some(id)));
+    rest.into_iter().try_for_each(|id| sigs.dump_sigtask(graph, id))
 }
 
 /// Processes that write signature files.
@@ -95,14 +267,11 @@ impl RunQueue {
     }
 
     fn fork_dumps(&mut self) -> Result<Vec<Writer>> {
-        let failed = |e: std::io::Error| fatal(DOMAIN, format!("Unable to start a process: {e}"));
-        let mut groups: IndexMap<(u16, u32), Vec<TaskId>> = IndexMap::new();
-        for (id, task) in self.work.graph.tasks.iter().enumerate() {
-            groups.entry((task.mc, task.recipe.0)).or_default().push(id as TaskId);
-        }
+        let failed = |e: io::Error| fatal(DOMAIN, format!("Unable to start a process: {e}"));
+        let (mut children, begun) = self.early.let_go(&self.work);
+        let groups = by_recipe(&self.work.graph, |id| !begun.contains(&id));
         let next = Shared::<AtomicUsize>::new().map_err(failed)?;
         let parts = self.settings.parse_threads.clamp(1, groups.len().max(1));
-        let mut children = Vec::new();
         for _ in 0..parts {
             let mut write = || {
                 while let Some((_, tasks)) = groups.get_index(next.fetch_add(1, Ordering::Relaxed)) {
@@ -114,30 +283,7 @@ impl RunQueue {
                 write()?;
                 return Ok(children);
             }
-            let (reader, writer) = pipe().map_err(failed)?;
-            // SAFETY: the process that runs builds has one thread, so the child is as good as it.
-            match unsafe { libc::fork() } {
-                0 => {
-                    drop(reader);
-                    hz_events::set_sink(Box::new(ToParent(writer)));
-                    let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)) {
-                        Ok(Ok(())) => 0,
-                        Ok(Err(e)) => {
-                            log(level::ERROR, DOMAIN, e.to_string());
-                            1
-                        }
-                        Err(_) => 1,
-                    };
-                    // SAFETY: ends the child without running what belongs to the parent.
-                    unsafe { libc::_exit(code) }
-                }
-                -1 => return Err(failed(std::io::Error::last_os_error())),
-                pid => {
-                    // SAFETY: a plain system call on our own descriptor.
-                    unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-                    children.push(Writer { pid, events: Lines::new(reader) });
-                }
-            }
+            children.push(fork_writer(write).map_err(failed)?);
         }
         Ok(children)
     }

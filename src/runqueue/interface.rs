@@ -41,6 +41,10 @@ pub trait Signatures {
     fn stampcleanmask(&self, graph: &TaskGraph, task: TaskId, setscene: bool) -> Result<String>;
     /// `dump_sigtask(mcfn, task, stampbase, True)` of `-S`. Called in forked processes.
     fn dump_sigtask(&mut self, graph: &TaskGraph, task: TaskId) -> Result<()>;
+    /// What [`Self::dump_sigtask`] will do, as far as nobody notices. None: nothing of it. Called in forked processes.
+    fn prepare_dump(&mut self, _graph: &TaskGraph, _task: TaskId) -> Option<PreparedDump> {
+        None
+    }
     /// `dump_sigs` with the words of `-S`.
     fn dump_sigs(&mut self, _graph: &TaskGraph, _options: &[String]) -> Result<()> {
         Ok(())
@@ -59,6 +63,14 @@ pub trait Signatures {
     fn save_unitaskhashes(&mut self) -> Result<()> {
         Ok(())
     }
+}
+
+/// A signature file that is yet to be written.
+pub struct PreparedDump {
+    /// The memory it takes until then.
+    pub size: usize,
+    /// False: it was not written.
+    pub write: Box<dyn FnOnce() -> bool>,
 }
 
 /// A call of BB_HASHCHECK_FUNCTION.

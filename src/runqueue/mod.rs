@@ -23,7 +23,7 @@ mod tests;
 mod work;
 
 pub use diskmon::{DiskAction, DiskMonitor};
-pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Leavings, Options, Signatures, TaskSpec};
+pub use interface::{DepValid, ExecEvent, Executor, HashCheck, Hooks, Leavings, Options, PreparedDump, Signatures, TaskSpec};
 pub use work::{TaskDep, Work, layers};
 
 use hz_diagnostics::Str;
@@ -120,6 +120,7 @@ pub struct RunQueue {
     /// Tasks that a dry run "ran".
     dry_exits: VecDeque<TaskId>,
     dump: Option<dumpsigs::Dump>,
+    early: dumpsigs::Early,
     finished: bool,
 }
 
@@ -141,7 +142,10 @@ impl RunQueue {
         exec: Box<dyn Executor>,
     ) -> Result<Option<RunQueue>> {
         let show = options.progress;
-        let Some(work) = Work::prepare(plan, config, &options.graph, show, &mut *sigs, &mut *hooks)? else { return Ok(None) };
+        let mut early = dumpsigs::Early::new(&options, config);
+        let mut watch = |work: &Work, sigs: &mut dyn Signatures, hashed: usize| early.look(work, sigs, hashed);
+        let work = Work::prepare_watched(plan, config, &options.graph, show, &mut *sigs, &mut *hooks, &mut watch)?;
+        let Some(work) = work else { return Ok(None) };
         sigs.save_unitaskhashes()?;
         progress(show, 45);
         let settings = Settings::read(config, &work.graph)?;
@@ -180,6 +184,7 @@ impl RunQueue {
             is_target,
             dry_exits: VecDeque::new(),
             dump: None,
+            early,
             finished: false,
         }))
     }

@@ -32,6 +32,12 @@ pub(crate) struct Settings {
     pub parse_threads: usize,
 }
 
+/// BB_NUMBER_PARSE_THREADS.
+pub fn parse_threads(config: &dyn Config) -> Result<usize> {
+    let processors = || std::thread::available_parallelism().map_or(1, |n| n.get());
+    Ok(config.get_filled("BB_NUMBER_PARSE_THREADS")?.and_then(|text| text.trim().parse().ok()).unwrap_or_else(processors))
+}
+
 impl Settings {
     pub fn read(config: &dyn Config, graph: &TaskGraph) -> Result<Settings> {
         let threads = config.get_filled("BB_NUMBER_THREADS")?.unwrap_or_else(|| "1".into());
@@ -55,7 +61,6 @@ impl Settings {
         }
         number_threads.retain(|_, limit| *limit != usize::MAX);
         let enforce = config.get("BB_SETSCENE_ENFORCE")?.as_deref() == Some("1");
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
         Ok(Settings {
             number_tasks,
             scheduler: config.get_filled("BB_SCHEDULER")?.unwrap_or_else(|| "speed".into()),
@@ -70,7 +75,7 @@ impl Settings {
             depvalid: config.get_filled("BB_SETSCENE_DEPVALID")?,
             enforce,
             ignore_tasks: if enforce { Some(ignore_tasks(config, graph)?) } else { None },
-            parse_threads: config.get_filled("BB_NUMBER_PARSE_THREADS")?.and_then(|text| text.trim().parse().ok()).unwrap_or(processors),
+            parse_threads: parse_threads(config)?,
         })
     }
 

@@ -149,6 +149,13 @@ impl Signatures for Sigs {
         hz_events::log(level::ERROR, "", format!("about {}", graph.task(task).tid));
         std::fs::write(world.dir.join(format!("{}.{}.sigdata", graph.pn(task), graph.task(task).name)), "").map_err(|e| hz_graph::fatal("", e.to_string()))
     }
+    fn prepare_dump(&mut self, graph: &TaskGraph, task: TaskId) -> Option<PreparedDump> {
+        let name = &graph.task(task).name;
+        let path = self.0.borrow().dir.join(format!("{}.{name}.sigdata", graph.pn(task)));
+        // One that cannot be written so.
+        let write = move || !path.to_str().unwrap_or_default().contains("do_fetch") && std::fs::write(path, "early").is_ok();
+        (**name != *"do_unpack").then(|| PreparedDump { size: 1, write: Box::new(write) })
+    }
 }
 fn stamp(world: &World, graph: &TaskGraph, task: TaskId, setscene: bool, hash: &str) -> String {
     let suffix = if setscene { "_setscene" } else { "" };
@@ -694,6 +701,42 @@ fn messages_of_the_processes_that_write_signatures_arrive() {
     for name in ["do_fetch", "do_unpack", "do_patch"] {
         assert!(told.contains(&format!("about /a1.bb:{name}")), "{told:?}");
     }
+}
+
+/// Files are made while later tasks are being hashed, and written when files are written.
+#[test]
+fn early_signature_files() {
+    let mut build = Build::new("");
+    build.options.dump_signatures = vec!["none".into()];
+    build.config.insert("BB_NUMBER_PARSE_THREADS".into(), "2".into());
+    let dir = build.world.borrow().dir.clone();
+    let files = || {
+        let entries = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+        let named = entries.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()));
+        named.filter(|(name, _)| name.ends_with(".sigdata")).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    for (changes, expected) in [(false, "early"), (true, "")] {
+        let mut queue = build.queue(&["d1", "b1"]).unwrap().unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !queue.early.has_taken_all() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(queue.early.has_taken_all() && files().is_empty(), "nothing is noticed before");
+        let first = queue.work.graph.find("/a1.bb:do_patch").unwrap();
+        if changes {
+            queue.work.unihash[first as usize] = "other".into();
+        }
+        let count = queue.work.graph.tasks.len();
+        assert!(build.finish(queue).success);
+        let found = files();
+        assert_eq!(found.len(), count);
+        assert_eq!(found["a1.do_patch.sigdata"], expected);
+        assert!(["a1.do_fetch.sigdata", "a1.do_unpack.sigdata", "d1.do_build.sigdata"].iter().all(|name| found[*name].is_empty()), "{found:?}");
+        found.keys().for_each(|name| std::fs::remove_file(dir.join(name)).unwrap());
+    }
+    // One that is given up leaves nothing.
+    drop(build.queue(&["d1"]).unwrap());
+    assert!(files().is_empty());
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub struct Work {
     pub by_rank: Vec<TaskId>,
 }
 
+/// Told after each layer of tasks that was hashed how many there are; the others have no hash yet.
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(&Work, &mut dyn Signatures, usize);
+
 /// One entry of BB_TASKDEPDATA (`bb.TaskData`).
 #[derive(Clone, Debug)]
 pub struct TaskDep {
@@ -67,15 +70,32 @@ impl Work {
         sigs: &mut dyn Signatures,
         hooks: &mut dyn Hooks,
     ) -> Result<Option<Work>> {
+        Work::prepare_watched(plan, config, options, show, sigs, hooks, &mut |_, _, _| {})
+    }
+
+    /// The same, watched while tasks are hashed.
+    pub(crate) fn prepare_watched(
+        plan: BuildPlan,
+        config: &dyn Config,
+        options: &GraphOptions,
+        show: bool,
+        sigs: &mut dyn Signatures,
+        hooks: &mut dyn Hooks,
+        watch: Watch<'_>,
+    ) -> Result<Option<Work>> {
         if show {
             emit(Event::ProcessStarted { name: PROGRESS.into(), total: 100 });
         }
         let Some(graph) = TaskGraph::build(plan, config, options)? else { return Ok(None) };
-        Work::of_graph(graph, show, sigs, hooks).map(Some)
+        Work::hashed(graph, show, sigs, hooks, watch).map(Some)
     }
 
     /// The same of a graph that is made already.
     pub fn of_graph(graph: TaskGraph, show: bool, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks) -> Result<Work> {
+        Work::hashed(graph, show, sigs, hooks, &mut |_, _, _| {})
+    }
+
+    fn hashed(graph: TaskGraph, show: bool, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks, watch: Watch<'_>) -> Result<Work> {
         sigs.setup(&graph)?;
         hooks.check_interrupts()?;
         progress(show, 10);
@@ -91,12 +111,12 @@ impl Work {
         let scenes: Vec<TaskId> = (0..graph.tasks.len() as TaskId).filter(|id| graph.task(*id).setscene).collect();
         sigs.set_setscene_tasks(&graph, &scenes)?;
         progress(show, 15);
-        Work::new(graph, sigs, hooks)
+        Work::new(graph, sigs, hooks, watch)
     }
 
     /// Computes all hashes, dependencies first, a layer of the graph at a time so that unihashes
     /// are asked for in bulk.
-    pub fn new(graph: TaskGraph, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks) -> Result<Work> {
+    fn new(graph: TaskGraph, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks, watch: Watch<'_>) -> Result<Work> {
         let count = graph.tasks.len();
         let mut by_rank: Vec<TaskId> = (0..count as TaskId).collect();
         by_rank.sort_by(|a, b| graph.task(*a).tid.cmp(&graph.task(*b).tid));
@@ -119,6 +139,7 @@ impl Work {
             }
             done += layer.len();
             hooks.check_interrupts()?;
+            watch(&work, sigs, done);
             if told.elapsed() > Duration::from_secs(30) {
                 told = Instant::now();
                 let text = format!("Initial setup loop progress: {} of {count} in {}", count - done, start.elapsed().as_secs_f64());

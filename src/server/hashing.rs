@@ -6,14 +6,14 @@ use crate::bridge::{call, module, text};
 use hz_diagnostics::Str;
 use hz_exec::{checksums, signatures};
 use hz_graph::{McId, RecipeId, TaskGraph, TaskId};
-use hz_siggen::sigdata::RunData;
+use hz_siggen::sigdata::{Prepared, RunData};
 use hz_siggen::{Rules, SigData, TaskInputs};
 use hz_python::Val;
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustpython_vm::builtins::{PyDict, PyDictRef, PyStrRef, PyTuple};
 use rustpython_vm::{AsObject, PyObjectRef, PyResult, VirtualMachine};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The generator's tables, by task id.
 struct Tables {
@@ -428,12 +428,29 @@ impl Hashing {
 
     /// `dump_sigtask` with the task's hash; false: the generator has to do it, or to say what is wrong.
     pub(crate) fn dump(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<bool> {
+        let Some(file) = self.file(graph, task, vm)? else { return Ok(false) };
+        let Some(Some(dumps)) = &mut self.dumps else { return Ok(false) };
+        Ok(file.compose(&mut dumps.json) && hz_siggen::sigdata::write_file(&file.path, &dumps.json).is_ok())
+    }
+
+    /// The file that this will write, if there is none yet.
+    pub(crate) fn prepare_dump(&mut self, graph: &TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<Prepared>> {
+        let Some(file) = self.file(graph, task, vm)? else { return Ok(None) };
+        let Some(Some(dumps)) = &mut self.dumps else { return Ok(None) };
+        if file.path.symlink_metadata().is_ok() || !file.compose(&mut dumps.json) {
+            return Ok(None);
+        }
+        Ok(Prepared::new(&file.path, &dumps.json).ok())
+    }
+
+    /// What is to be in a task's file. None: the generator has to say it.
+    fn file<'a>(&mut self, graph: &'a TaskGraph, task: TaskId, vm: &VirtualMachine) -> PyResult<Option<File<'a>>> {
         let (item, info) = (graph.task(task), graph.info(task));
         let at = task as usize;
         let head = {
-            let Some(dumps) = self.dumps(vm)? else { return Ok(false) };
+            let Some(dumps) = self.dumps(vm)? else { return Ok(None) };
             if dumps.taints.may_have(&info.stamp, &item.name) {
-                return Ok(false);
+                return Ok(None);
             }
             SigData {
                 task: Some(item.name.clone()),
@@ -442,23 +459,40 @@ impl Hashing {
                 ..SigData::default()
             }
         };
-        let (Some(hashed), Some(unihash)) = (&self.hashed[at], &self.unihashes[at]) else { return Ok(false) };
-        let (Some(hash), Some(dependencies)) = (&hashed.hash, self.with_unihashes(graph, hashed)) else { return Ok(false) };
+        let (Some(hashed), Some(unihash)) = (&self.hashed[at], &self.unihashes[at]) else { return Ok(None) };
+        let (Some(hash), Some(dependencies)) = (&hashed.hash, self.with_unihashes(graph, hashed)) else { return Ok(None) };
         let run = RunData::new(dependencies, &hashed.files, hash.clone(), unihash.clone(), &self.rules);
-        let head = SigData { basehash: hashed.basehash.clone(), run: Some(run), ..head };
-        let path = format!("{}.{}.sigdata.{unihash}", info.stamp, item.name);
-        let Some(Some(dumps)) = &mut self.dumps else { return Ok(false) };
-        Ok(written(&info.mcfn, &head, Path::new(&path), &mut dumps.json))
+        Ok(Some(File {
+            mcfn: &info.mcfn,
+            path: format!("{}.{}.sigdata.{unihash}", info.stamp, item.name).into(),
+            head: SigData { basehash: hashed.basehash.clone(), run: Some(run), ..head },
+            sure: graph.plan.sets[item.mc as usize].recipe(item.recipe).info.has_new_base_hashes(),
+        }))
     }
 }
 
-/// Writes a file, if its content gives the hashes it shows.
-fn written(mcfn: &str, head: &SigData, path: &Path, json: &mut String) -> bool {
-    let (Some(share), Some(task)) = (signatures::share(mcfn), &head.task) else { return false };
-    json.clear();
-    let Ok(basehash) = share.file_into(task, head, json) else { return false };
-    let right = basehash == head.basehash && hz_siggen::calc_taskhash(head) == head.run.as_ref().map(|run| run.taskhash.clone());
-    right && hz_siggen::sigdata::write_file(path, json).is_ok()
+/// A signature file.
+struct File<'a> {
+    mcfn: &'a str,
+    path: PathBuf,
+    head: SigData,
+    /// Was the base hash made of the content there will be?
+    sure: bool,
+}
+
+impl File<'_> {
+    /// Its text, if that gives the hashes it shows.
+    fn compose(&self, json: &mut String) -> bool {
+        let head = &self.head;
+        let (Some(share), Some(task)) = (signatures::share(self.mcfn), &head.task) else { return false };
+        json.clear();
+        let right = if self.sure {
+            share.text_into(task, head, json).is_ok()
+        } else {
+            share.file_into(task, head, json).is_ok_and(|basehash| basehash == head.basehash)
+        };
+        right && hz_siggen::calc_taskhash(head) == head.run.as_ref().map(|run| run.taskhash.clone())
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use hz_data::RuntimeError;
 use hz_diagnostics::Str;
 use hz_exec::stamps::Watched;
 use hz_graph::{GraphError, Result, TaskGraph, TaskId};
-use hz_runqueue::{Leavings, Signatures};
+use hz_runqueue::{Leavings, PreparedDump, Signatures};
 use rustc_hash::FxHashMap;
 use rustpython_vm::builtins::PyDictRef;
 use rustpython_vm::{AsObject, PyObject, PyObjectRef, PyResult, VirtualMachine};
@@ -410,6 +410,13 @@ impl Signatures for PythonSignatures {
             let args = vec![text(vm, graph.mcfn(task)), text(vm, &graph.task(task).name), base, vm.ctx.new_bool(true).into()];
             Self::method(vm, "dump_sigtask", args).map(drop)
         })
+    }
+
+    fn prepare_dump(&mut self, graph: &TaskGraph, task: TaskId) -> Option<PreparedDump> {
+        let hashing = self.hashing.as_mut()?;
+        // What goes wrong is told when the file is written.
+        let file = crate::bridge::python(|vm| hashing.prepare_dump(graph, task, vm)).ok()??;
+        Some(PreparedDump { size: file.size(), write: Box::new(move || file.write().is_ok()) })
     }
 
     fn dump_sigs(&mut self, _graph: &TaskGraph, options: &[String]) -> Result<()> {

@@ -6,6 +6,7 @@ use crate::sigdata::{SigData, VarVal, write_text};
 use hz_diagnostics::Str;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
@@ -153,6 +154,15 @@ pub struct Share {
     ignored: OnceLock<Among>,
 }
 
+/// What is in a task's file: places of names.
+struct Content<'a> {
+    own: u32,
+    /// Of the names that enter its base hash.
+    closure: Vec<u32>,
+    /// By place: is its value left out?
+    ignored: Cow<'a, [bool]>,
+}
+
 /// A name that should be known and is not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unknown(pub Str);
@@ -257,41 +267,64 @@ impl Share {
     /// # Errors
     /// As [`Self::file`].
     pub fn file_into(&self, task: &str, head: &SigData, json: &mut String) -> Result<Str, Unknown> {
+        let content = self.content(task, head)?;
+        self.write(&content, head, json)?;
+        Ok(self.basehash(&content))
+    }
+
+    /// The JSON alone: for a base hash that was made of this very content there is nothing to compare.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    pub fn text_into(&self, task: &str, head: &SigData, json: &mut String) -> Result<(), Unknown> {
+        self.write(&self.content(task, head)?, head, json)
+    }
+
+    fn content(&self, task: &str, head: &SigData) -> Result<Content<'_>, Unknown> {
         let (own, closure) = self.closure(task)?;
-        let piece = |place: u32| &*self.names[place as usize].0;
-        let unknown = |place: u32| Unknown(piece(place).name().into());
-        let other;
         let kept = self.ignored.get_or_init(|| self.among(&head.basehash_ignore_vars));
         let ignored = if kept.0 == head.basehash_ignore_vars {
-            &kept.1
+            Cow::Borrowed(&kept.1[..])
         } else {
-            other = self.among(&head.basehash_ignore_vars).1;
-            &other
+            Cow::Owned(self.among(&head.basehash_ignore_vars).1)
         };
+        Ok(Content { own, closure, ignored })
+    }
 
+    fn piece(&self, place: u32) -> &Piece {
+        &self.names[place as usize].0
+    }
+
+    fn write(&self, content: &Content<'_>, head: &SigData, json: &mut String) -> Result<(), Unknown> {
+        let Content { own, closure, ignored } = content;
         let shown: Vec<u32> = closure.iter().copied().filter(|place| !ignored[*place as usize]).collect();
         let mut values = shown.clone();
-        if let Err(at) = values.binary_search(&own) {
-            values.insert(at, own);
+        if let Err(at) = values.binary_search(own) {
+            values.insert(at, *own);
         }
-        let all = |places: &[u32], shown: fn(&Piece) -> Option<&str>| places.iter().map(|place| shown(piece(*place)).ok_or_else(|| unknown(*place))).collect::<Result<Vec<&str>, Unknown>>();
+        let unknown = |place: u32| Unknown(self.piece(place).name().into());
+        let all = |places: &[u32], shown: fn(&Piece) -> Option<&str>| places.iter().map(|place| shown(self.piece(*place)).ok_or_else(|| unknown(*place))).collect::<Result<Vec<&str>, Unknown>>();
         let gendeps: Vec<&str> = all(&shown, Piece::shown_deps)?;
         let varvals: Vec<&str> = all(&values, Piece::shown_value)?;
-
-        let mut hash = Sha256::new();
-        hash.update(piece(own).adds());
-        for place in &closure {
-            let is_shown = *place == own || !ignored[*place as usize];
-            hash.update(if is_shown { &*piece(*place).plain } else { piece(*place).name() });
-        }
         json.reserve(gendeps.iter().chain(&varvals).map(|shown| shown.len() + 1).sum::<usize>() + 16 * 1024);
         head.write_json(
             json,
             |json| push_all(json, gendeps),
-            |json| push_all(json, closure.iter().map(|place| piece(*place).shown())),
+            |json| push_all(json, closure.iter().map(|place| self.piece(*place).shown())),
             |json| push_all(json, varvals),
         );
-        Ok(hex::encode(hash.finalize()).into())
+        Ok(())
+    }
+
+    fn basehash(&self, content: &Content<'_>) -> Str {
+        let Content { own, closure, ignored } = content;
+        let mut hash = Sha256::new();
+        hash.update(self.piece(*own).adds());
+        for place in closure {
+            let (piece, is_shown) = (self.piece(*place), place == own || !ignored[*place as usize]);
+            hash.update(if is_shown { &*piece.plain } else { piece.name() });
+        }
+        hex::encode(hash.finalize()).into()
     }
 }
 
@@ -363,6 +396,9 @@ mod tests {
                 let expected = by_hand(&found, task, &head);
                 assert_eq!(json, expected.to_json());
                 assert_eq!(Some(basehash), crate::calc_basehash(&expected));
+                let mut text = "before".to_owned();
+                share.text_into(task, &head, &mut text).unwrap();
+                assert_eq!(text, format!("before{json}"));
                 assert_eq!(SigData::from_json(&json).unwrap(), expected);
             }
         }
@@ -405,6 +441,7 @@ mod tests {
         let mut tables = Interner::default();
         let share = Share::new(&PackedSignatures::pack(&found, &mut tables), &tables);
         assert_eq!(share.file("do_x", &SigData::default()).unwrap_err(), Unknown("B".into()));
+        assert_eq!(share.text_into("do_x", &SigData::default(), &mut String::new()), Err(Unknown("B".into())));
         assert_eq!(share.file("do_nothing", &SigData::default()).unwrap_err(), Unknown("do_nothing".into()));
     }
 }

@@ -366,13 +366,45 @@ pub fn write_file(path: &Path, json: &str) -> io::Result<()> {
     if renewed(path, json) {
         return Ok(());
     }
+    put_file(path, |file| compressed(json, |bytes| file.write_all(bytes)))
+}
+
+/// Makes a file beside `path`, has it filled, and renames it there.
+fn put_file(path: &Path, fill: impl FnOnce(&mut tempfile::NamedTempFile) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folders(folder)?;
     let mut file = tempfile::Builder::new().prefix("sigtask.").tempfile_in(folder)?;
-    compressed(json, |bytes| file.write_all(bytes))?;
+    fill(&mut file)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o664))?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
+}
+
+/// A file that is to be written, compressed already.
+pub struct Prepared {
+    path: PathBuf,
+    bytes: Box<[u8]>,
+}
+
+impl Prepared {
+    /// # Errors
+    /// It cannot be compressed.
+    pub fn new(path: &Path, json: &str) -> io::Result<Prepared> {
+        let bytes = compressed(json, |bytes| Ok(Box::from(bytes)))?;
+        Ok(Prepared { path: path.into(), bytes })
+    }
+
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.path.as_os_str().len()
+    }
+
+    /// As [`write_file`], but looks at no file that is there.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn write(&self) -> io::Result<()> {
+        put_file(&self.path, |file| file.write_all(&self.bytes))
+    }
 }
 
 thread_local! {
