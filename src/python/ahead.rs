@@ -7,7 +7,7 @@
 use crate::deferral::Library;
 use crate::vm::{ForkResult, enter, fork_lightly};
 use rustpython_vm::{PyResult, VirtualMachine};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// So many modules are compiled sooner than a process is made.
 const FEW: usize = 4;
@@ -58,7 +58,7 @@ fn help(dirs: &[String], names: &[&str]) -> ! {
 }
 
 /// Compiles a module and keeps that, as its import does, unless it is kept already.
-fn compile(vm: &VirtualMachine, name: &str, file: &PathBuf) -> PyResult<()> {
+fn compile(vm: &VirtualMachine, name: &str, file: &Path) -> PyResult<()> {
     let loaders = crate::runtime::module(vm, "_frozen_importlib_external")?;
     let loader = loaders.get_attr("SourceFileLoader", vm)?.call((name.to_string(), file.to_string_lossy().into_owned()), vm)?;
     vm.call_method(&loader, "get_code", (name.to_string(),)).map(drop)

@@ -144,7 +144,7 @@ impl RunQueue {
         let show = options.progress;
         let mut early = dumpsigs::Early::new(&options, config);
         let mut watch = |work: &Work, sigs: &mut dyn Signatures, hashed: usize| early.look(work, sigs, hashed);
-        let work = Work::prepare_watched(plan, config, &options.graph, show, &mut *sigs, &mut *hooks, &mut watch)?;
+        let work = Work::prepare(plan, config, &options.graph, show, &mut *sigs, &mut *hooks, &mut watch)?;
         let Some(work) = work else { return Ok(None) };
         sigs.save_unitaskhashes()?;
         progress(show, 45);

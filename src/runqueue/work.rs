@@ -62,19 +62,7 @@ pub fn layers(graph: &TaskGraph) -> impl Iterator<Item = Vec<TaskId>> {
 impl Work {
     /// Makes the graph of `plan` and all hashes. None: there is nothing to do. `config` is the
     /// default multiconfig's; `show`: tell the progress.
-    pub fn prepare(
-        plan: BuildPlan,
-        config: &dyn Config,
-        options: &GraphOptions,
-        show: bool,
-        sigs: &mut dyn Signatures,
-        hooks: &mut dyn Hooks,
-    ) -> Result<Option<Work>> {
-        Work::prepare_watched(plan, config, options, show, sigs, hooks, &mut |_, _, _| {})
-    }
-
-    /// The same, watched while tasks are hashed.
-    pub(crate) fn prepare_watched(
+    pub(crate) fn prepare(
         plan: BuildPlan,
         config: &dyn Config,
         options: &GraphOptions,
@@ -90,9 +78,9 @@ impl Work {
         Work::hashed(graph, show, sigs, hooks, watch).map(Some)
     }
 
-    /// The same of a graph that is made already.
-    pub fn of_graph(graph: TaskGraph, show: bool, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks) -> Result<Work> {
-        Work::hashed(graph, show, sigs, hooks, &mut |_, _, _| {})
+    /// All hashes of a graph that is made already. The progress is not told.
+    pub fn of_graph(graph: TaskGraph, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks) -> Result<Work> {
+        Work::hashed(graph, false, sigs, hooks, &mut |_, _, _| {})
     }
 
     fn hashed(graph: TaskGraph, show: bool, sigs: &mut dyn Signatures, hooks: &mut dyn Hooks, watch: Watch<'_>) -> Result<Work> {

@@ -8,7 +8,7 @@ use crate::unnoticed;
 use hz_data::{DataStore, RuntimeError};
 use hz_diagnostics::Str;
 use hz_events::{Event, emit, level, log};
-use hz_graph::{BuildPlan, Config, DependTree, ExtraDepends, GraphError, GraphOptions, Host, RecipeSet, TargetOptions};
+use hz_graph::{BuildPlan, Config, DependTree, ExtraDepends, GraphError, GraphOptions, Host, RecipeSet, TargetOptions, TaskGraph};
 use hz_parse::{Error, Result};
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
@@ -218,9 +218,9 @@ pub fn task_signatures(session: &Session, tasks: &[String]) -> Result<Vec<TaskSi
         let halt = !session.request.keep_going;
         let plan = plan(session, &session.request.targets, task, TargetOptions { halt, allow_incomplete: false })?;
         let targets = plan.targets.clone();
+        let Some(graph) = TaskGraph::build(plan, session.data(), &graph_options(session)).map_err(told)? else { continue };
         let (mut sigs, mut hooks) = (PythonSignatures::new(), BuildHooks::new(session));
-        let work = hz_runqueue::Work::prepare(plan, session.data(), &graph_options(session), false, &mut sigs, &mut hooks).map_err(told)?;
-        let Some(work) = work else { continue };
+        let work = hz_runqueue::Work::of_graph(graph, &mut sigs, &mut hooks).map_err(told)?;
         for target in targets {
             let info = &work.graph.plan.sets[&target.mc].recipe(target.recipe).info;
             for name in &info.task_deps.tasks {

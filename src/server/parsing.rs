@@ -383,8 +383,8 @@ fn start_parsers(config: &Configuration, jobs: &[Job], todo: &[usize]) -> Result
         }
         bytes
     };
-    let sizes: Vec<u64> = todo.iter().map(|n| size(&jobs[*n])).collect();
-    Farm::start_with_asides(workers, todo.len(), fork, make, (work, |n: usize| sizes[n] >= LARGE), rest).map_err(|e| Error::Other(e.to_string()))
+    let is_large = |n: usize| size(&jobs[todo[n]]) >= LARGE;
+    Farm::start_with_asides(workers, todo.len(), fork, make, (work, is_large), rest).map_err(|e| Error::Other(e.to_string()))
 }
 
 /// Runs the parsers over `todo`, those of `begun` if nothing changed since; gives the number of recipes that failed.

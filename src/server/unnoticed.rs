@@ -24,7 +24,7 @@ pub fn graph(session: &Session, plan: BuildPlan) -> Result<Option<TaskGraph>> {
         return Ok(Some(graph));
     }
     let (mut sigs, mut hooks) = (PythonSignatures::new(), BuildHooks::new(session));
-    Ok(Some(Work::of_graph(graph, false, &mut sigs, &mut hooks).map_err(told)?.graph))
+    Ok(Some(Work::of_graph(graph, &mut sigs, &mut hooks).map_err(told)?.graph))
 }
 
 /// Would nobody notice that the generator hashes tasks? Judged by its code; a server that is not this command's own

@@ -74,7 +74,7 @@ pub(crate) struct Walk<'a> {
     /// The list of `exported`.
     exported_list: u32,
     /// The list of no names, and the text that is empty.
-    nothing: (u32, Str, u32),
+    nothing: (u32, u32),
     /// What the variables that `contains` asks about hold.
     words: FxHashMap<u32, Rc<FxHashSet<Str>>>,
     /// That of the store when it was last asked what is there.
@@ -170,9 +170,8 @@ impl<'a> Walk<'a> {
             forced_ids.insert(id_of(name));
             code_store.set_var(name, value, &SetInfo { ignore: true, ..SetInfo::default() }).map_err(outside)?;
         }
-        let empty: Str = "".into();
         let (exported_list, nothing) =
-            with_interner(|tables| (tables.intern_list(&exported), (tables.intern_list(&[]), empty.clone(), tables.intern_shared(&empty))));
+            with_interner(|tables| (tables.intern_list(&exported), (tables.intern_list(&[]), tables.intern(""))));
         let mut memo = Memo::take(libs, rules, exclude_flags);
         memo.ask_anew();
         Ok(Walk {
@@ -410,36 +409,41 @@ impl<'a> Walk<'a> {
     /// What is made of the name of a variable that is not there. Those are most of the names that no recipe had before: code
     /// depends on each variable a package can have, for each package.
     fn missing(&mut self, id: u32, name: &Str) -> Option<Rc<Made>> {
-        let is_variable = !name.is_empty() && !name.ends_with(']') && !self.libs.functions.contains_key(name);
+        let is_variable = matches!(self.kind_of(name), Kind::Variable);
         if !is_variable || !DataStore::reads_plainly() || !self.store.with_record(name, |record| record.is_none()) {
             return None;
         }
-        let (list, text, value) = &self.nothing;
-        let node = with_interner(|tables| tables.intern_node([id, *list, *value]));
-        Some(Rc::new(Made { id, deps: Vec::new(), value: VarVal::Str(text.clone()), node }))
+        let (list, value) = self.nothing;
+        let node = with_interner(|tables| tables.intern_node([id, list, value]));
+        Some(Rc::new(Made { id, deps: Vec::new(), value: VarVal::Str(Str::default()), node }))
     }
 
     /// None: the name was not here before.
     fn kind(&mut self, id: u32, name: &Str) -> Option<Kind> {
-        let libs = self.libs;
-        let kind = self.memo.kind(id)?;
-        if let Kind::Unknown = kind {
-            *kind = if libs.functions.contains_key(name) {
-                Kind::Library
-            } else if let Some(inner) = name.strip_suffix(']') {
-                match inner.split_once('[') {
-                    Some((variable, flag)) if !flag.is_empty() && !flag.starts_with(['_', ':']) && !flag.contains('[') => {
-                        if flag == "vardepvalueexclude" { Kind::Odd } else { Kind::Flag(variable.into(), flag.into()) }
-                    }
-                    _ => Kind::Odd,
-                }
-            } else if name.is_empty() {
-                Kind::Odd
-            } else {
-                Kind::Variable
-            };
+        let known = self.memo.kind(id)?.clone();
+        if !matches!(known, Kind::Unknown) {
+            return Some(known);
         }
-        Some(kind.clone())
+        let found = self.kind_of(name);
+        *self.memo.kind(id)? = found.clone();
+        Some(found)
+    }
+
+    fn kind_of(&self, name: &Str) -> Kind {
+        if self.libs.functions.contains_key(name) {
+            Kind::Library
+        } else if let Some(inner) = name.strip_suffix(']') {
+            match inner.split_once('[') {
+                Some((variable, flag)) if !flag.is_empty() && !flag.starts_with(['_', ':']) && !flag.contains('[') => {
+                    if flag == "vardepvalueexclude" { Kind::Odd } else { Kind::Flag(variable.into(), flag.into()) }
+                }
+                _ => Kind::Odd,
+            }
+        } else if name.is_empty() {
+            Kind::Odd
+        } else {
+            Kind::Variable
+        }
     }
 
     /// Is there nothing in the value of a name that could bring forth a reference in a text it is put into, and can the

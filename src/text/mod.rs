@@ -197,12 +197,6 @@ impl From<Cow<'_, str>> for Str {
         Str::new(&text)
     }
 }
-impl From<Box<str>> for Str {
-    #[inline]
-    fn from(text: Box<str>) -> Str {
-        Str::new(&text)
-    }
-}
 
 impl PartialEq for Str {
     #[inline]
